@@ -1,0 +1,130 @@
+# The developer interface. `make help` lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+TOOLCHAIN := .cache/toolchain
+BIN := .venv/bin
+JSBIN := node_modules/.bin
+UV := $(BIN)/uv
+LOCK_FLAGS := --quiet --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11
+NODE18 := $(TOOLCHAIN)/node18/bin/node
+# At most two: the smallest machine this must pass on has two cores.
+PYTEST := $(BIN)/python -m pytest
+PARALLEL := -n 2
+# `make check` sets this, so that slow tests run in `make test` only.
+MARKERS :=
+
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Byte code and tool caches stay out of the tree.
+export PYTHONPYCACHEPREFIX := $(CURDIR)/.cache/pycache
+
+##@ Start here
+.PHONY: help
+help: ## show this list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
+	  /^[a-zA-Z0-9_-]+:.*## / {printf "  \033[36m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: .venv/.project node_modules/.synced $(TOOLCHAIN)/.npm/node18/.installed $(TOOLCHAIN)/.npm/yarn/.installed ## install what the project needs, into .venv, node_modules and .cache
+	@:
+
+.PHONY: demo
+demo: setup ## distribute a real Nx run over three agents, and show who did what
+	@$(BIN)/nx-dte demo
+
+##@ Checks
+.PHONY: check
+check: MARKERS := -m "not slow"
+check: lint type arch js test-unit test-integration ## everything that takes under three minutes in all
+
+.PHONY: test
+test: lint type arch js test-unit test-integration test-acceptance ## every check and every test; what CI runs
+
+.PHONY: fmt
+fmt: setup ## format Python and JavaScript, apply safe fixes
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix-only --quiet .
+	$(JSBIN)/biome check --write --no-errors-on-unmatched
+
+.PHONY: lint
+lint: setup ## ruff, codespell, deptry, shellcheck
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/codespell
+	$(BIN)/deptry --no-ansi src
+	git ls-files -z --cached --others --exclude-standard -- '*.sh' .ci/run | xargs -0r $(BIN)/shellcheck
+
+.PHONY: type
+type: setup ## mypy, strict, over source and tests
+	$(BIN)/mypy
+
+.PHONY: arch
+arch: setup ## import contracts, sizes, start-up cost, docs in step with code
+	$(PYTEST) -q tests/architecture
+
+.PHONY: js
+js: setup ## biome, tsc --checkJs, and node:test on Node 18 and on this Node
+	$(JSBIN)/biome ci --colors=off --no-errors-on-unmatched
+	$(JSBIN)/tsc --project tsconfig.json
+	node toolchain/node-tests.mjs "$(CURDIR)/$(NODE18)" node
+
+##@ Tests
+.PHONY: test-unit
+test-unit: setup ## no network, no sleep, no clock
+	$(PYTEST) -q $(PARALLEL) $(MARKERS) tests/unit
+
+.PHONY: test-integration
+test-integration: setup ## real SQLite, files and HTTP on loopback
+	$(PYTEST) -q $(PARALLEL) $(MARKERS) tests/integration
+
+.PHONY: test-acceptance
+test-acceptance: setup ## the whole stack with a real Nx workspace, compared with plain nx
+	$(PYTEST) tests/acceptance
+
+.PHONY: bench
+bench: setup ## measure cost per task and completions a second
+	$(BIN)/python -m benchmarks
+
+##@ Upkeep
+.PHONY: lock
+lock: .venv/.made ## resolve the Python locks anew (hashes, no addresses)
+	$(UV) pip compile $(LOCK_FLAGS) --upgrade requirements/bootstrap.in -o requirements/bootstrap.txt
+	$(UV) pip compile $(LOCK_FLAGS) --upgrade --all-extras pyproject.toml requirements/dev.in -o requirements/dev.txt
+	$(UV) pip compile $(LOCK_FLAGS) --upgrade --all-extras pyproject.toml -c requirements/dev.txt -o requirements/coordinator.txt
+
+
+
+.PHONY: clean
+clean: ## remove everything that setup and tests made
+	rm -rf .venv node_modules .cache .coverage dist
+
+# --------------------------------------------------------------------------- steps of setup, as stamps
+# A stamp lives in the folder it vouches for: removing the folder removes the stamp.
+.venv/.made: requirements/bootstrap.txt toolchain/venv.sh
+	bash toolchain/venv.sh "$(PYTHON)" .venv
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements/bootstrap.txt
+	@touch $@
+
+.venv/.synced: requirements/dev.txt .venv/.made
+	@mkdir -p .cache
+	cat requirements/bootstrap.txt requirements/dev.txt > .cache/all-requirements.txt
+	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes .cache/all-requirements.txt
+	@touch $@
+
+# The editable project: the sync above removes it, so it comes after, whenever the sync ran.
+.venv/.project: pyproject.toml .venv/.synced
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+node_modules/.synced: package.json package-lock.json .npmrc
+	npm ci --silent --ignore-scripts
+	@touch $@
+
+$(TOOLCHAIN)/.npm/%/.installed: toolchain/%/package.json toolchain/%/package-lock.json toolchain/npm-tool.sh
+	bash toolchain/npm-tool.sh $* $(TOOLCHAIN)
+	@touch $@
