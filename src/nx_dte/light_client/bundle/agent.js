@@ -1,0 +1,248 @@
+'use strict';
+/**
+ * `start-agent`: joins the CI run, claims tasks, keeps their leases alive and reports how they ended. It never runs Nx
+ * itself (executor.js does, in a child), so however busy Nx is, heartbeats go out. Main becomes an agent too when no
+ * other can run its tasks.
+ */
+const { randomUUID } = require('node:crypto');
+const fs = require('node:fs');
+const os = require('node:os');
+const path = require('node:path');
+const { connect, ExitWith, requireCiId } = require('./commands');
+const { currentCommit } = require('./environment');
+const { parseFlags } = require('./flags');
+const { ExecutorPool } = require('./executor-pool');
+const { CoordinatorError, sleep } = require('./http');
+const { log } = require('./log');
+const { getSearchPaths, nxVersion, probe } = require('./nx-internals');
+
+const WAIT_S = 20;
+/** With NX_DTE_MIRROR=1 an agent says by its exit code how it ended; alone it leaves with 0, or 1 where nothing was done. */
+const EXIT = { coordinatorLost: 75, gaveUp: 76, mainFailed: 77, refused: 78 };
+
+class Agent {
+  /** @param {import('./coordinator').Api} coordinator @param {{isMain: boolean}} role */
+  constructor(coordinator, { isMain }) {
+    this.coordinator = coordinator;
+    this.environment = coordinator.environment;
+    this.isMain = isMain;
+    this.key = randomUUID();
+    this.agentId = '';
+    this.heartbeatS = 5;
+    /** @type {Map<string, any>} */
+    this.holding = new Map();
+    this.stopped = false;
+    this.folder = fs.mkdtempSync(path.join(os.tmpdir(), 'nx-dte-agent-'));
+    // A copy: in half an hour Nx's loader may replace the bundle this process was loaded from.
+    const bundle = path.join(this.folder, 'bundle');
+    fs.cpSync(__dirname, bundle, { recursive: true });
+    const config = {
+      environment: this.environment,
+      searchPaths: getSearchPaths(),
+      journal: path.join(this.folder, 'outputs.jsonl'),
+    };
+    const ours = { NX_DTE_AGENT_ID: this.key, NX_DAEMON: 'false', NX_TUI: 'false', NX_CLI_SET: 'true' };
+    const env = { NX_LOAD_DOT_ENV_FILES: 'true', ...process.env, ...ours };
+    this.pool = new ExecutorPool(config, bundle, this.folder, env);
+  }
+
+  /** Waits for main. @returns {Promise<any>} the coordinator's decision: joined, leave or refused; wait = gave up */
+  async join() {
+    const { ciId, environment, agentName, agentInstance, agentType, jobId, agentTimeoutS } = this.environment;
+    const identity = {
+      agent_key: this.key,
+      ci_id: ciId,
+      environment,
+      name: agentName,
+      instance: agentInstance,
+      type: agentType,
+      job_id: jobId,
+      commit: currentCommit(),
+      nx_version: nxVersion(),
+      is_main: this.isMain,
+    };
+    const startedAt = Date.now();
+    let nextWordAt = startedAt;
+    for (;;) {
+      const answer = await this.patiently(() => this.coordinator.join(identity, WAIT_S));
+      if (answer.decision !== 'wait') {
+        this.agentId = answer.agent_id;
+        this.runId = answer.ci_run_id;
+        this.heartbeatS = answer.heartbeat_s ?? this.heartbeatS;
+        return answer;
+      }
+      const waitedS = Math.round((Date.now() - startedAt) / 1000);
+      if (waitedS >= agentTimeoutS) return answer;
+      if (Date.now() >= nextWordAt) {
+        nextWordAt = Date.now() + 60_000;
+        log.info(`waiting for the main job of ${ciId} (${waitedS} s; gives up after ${agentTimeoutS} s) …`);
+      }
+    }
+  }
+
+  /** Asks again while the coordinator is away, for as long as an agent may. @template T @param {() => Promise<T>} call @returns {Promise<T>} */
+  async patiently(call) {
+    for (const lostAt = Date.now(); ; await sleep(1000)) {
+      try {
+        return await call();
+      } catch (error) {
+        const lostS = (Date.now() - lostAt) / 1000 - WAIT_S;
+        if (error instanceof CoordinatorError || this.stopped) throw error;
+        if (lostS > this.environment.coordinatorLostS) {
+          throw new ExitWith(
+            EXIT.coordinatorLost,
+            `lost the coordinator for more than ${this.environment.coordinatorLostS} s, leaving. ${/** @type {Error} */ (error).message}`,
+          );
+        }
+      }
+    }
+  }
+
+  /** Claims and runs until told to leave. @returns {Promise<{reason: string, message: string}>} */
+  async work() {
+    const heartbeats = setInterval(() => this.heartbeat(), this.heartbeatS * 1000);
+    try {
+      await this.pool.ready;
+      for (;;) {
+        const claimed = await this.patiently(() =>
+          this.coordinator.claim(this.agentId, [...this.holding.keys()], WAIT_S),
+        );
+        for (const lease of claimed.leases) this.start({ ...lease, run_id: this.runId, sequence: claimed.sequence });
+        if (claimed.state === 'leave' || this.stopped) {
+          await Promise.all([...this.holding.values()].map((work) => work.ended));
+          return claimed;
+        }
+      }
+    } finally {
+      clearInterval(heartbeats);
+    }
+  }
+
+  async heartbeat() {
+    try {
+      const answer = await this.coordinator.heartbeat(this.agentId, [...this.holding.keys()]);
+      for (const leaseId of answer.revoked) this.drop(leaseId);
+    } catch {
+      // The next one follows at once; the lease outlives several lost heartbeats, and claims have the deadline.
+    }
+  }
+
+  /** @param {any} lease */
+  start(lease) {
+    if (this.holding.has(lease.lease_id)) return;
+    log.info(`start: ${lease.task_id}${lease.attempt > 1 ? ` (attempt ${lease.attempt})` : ''}`);
+    /** @type {any} */
+    const work = { dropped: false };
+    const givenUp = new Promise((resolve) => {
+      work.giveUp = resolve;
+    });
+    this.holding.set(lease.lease_id, work);
+    work.ended = Promise.race([this.runAndReport(lease, work), givenUp]).finally(() =>
+      this.holding.delete(lease.lease_id),
+    );
+  }
+
+  /** @param {any} lease @param {{dropped: boolean}} work */
+  async runAndReport(lease, work) {
+    const startedAt = new Date().toISOString();
+    let result;
+    try {
+      result = await this.pool.run(lease);
+    } catch (error) {
+      const message = `${lease.task_id} could not be run: ${/** @type {Error} */ (error).message}`;
+      log.error(message);
+      result = {
+        outcome: 'failed',
+        code: 1,
+        hash: lease.hash,
+        nx_status: 'failure',
+        artifact_id: null,
+        message,
+        started_at: startedAt,
+        ended_at: new Date().toISOString(),
+      };
+    }
+    if (work.dropped || this.stopped) return;
+    try {
+      const report = { lease_id: lease.lease_id, attempt: lease.attempt, ...result };
+      const { results } = await this.patiently(() => this.coordinator.report(this.agentId, [report]));
+      if (!results[0].accepted) log.warn(`the report of ${lease.task_id} was refused: ${results[0].reason}`);
+    } catch (error) {
+      log.error(`${lease.task_id} could not be reported: ${/** @type {Error} */ (error).message}`);
+    }
+  }
+
+  /** @param {string} leaseId */
+  drop(leaseId) {
+    const work = this.holding.get(leaseId);
+    if (!work || work.dropped) return;
+    work.dropped = true;
+    log.warn(`lease ${leaseId} was taken back; its task is dropped.`);
+    this.pool.forget(leaseId);
+    work.giveUp();
+  }
+
+  /** @param {string} reason @param {number} [retries] */
+  async leave(reason, retries = 2) {
+    this.stopped = true;
+    if (this.agentId) await this.coordinator.leave(this.agentId, reason, retries).catch(() => {});
+    this.close();
+  }
+
+  close() {
+    this.stopped = true;
+    this.pool.close();
+    fs.rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** @param {Agent} agent */
+function leaveOnSignal(agent) {
+  for (const signal of /** @type {const} */ (['SIGTERM', 'SIGINT', 'SIGHUP'])) {
+    process.once(signal, async () => {
+      log.info(`${signal}: leaving; what is not finished goes back to the queue.`);
+      await agent.leave(signal.toLowerCase(), 0);
+      process.exit(128 + os.constants.signals[signal]);
+    });
+  }
+}
+
+/** @param {import('./environment').Environment} environment @returns {Promise<number>} */
+async function startAgent(environment) {
+  parseFlags('start-agent', process.argv.slice(3), { verbose: 'ignored-switch', targets: 'ignored-text' });
+  if (environment.noCloud) {
+    log.info('NX_NO_CLOUD=true: nothing is distributed, this agent has nothing to do.');
+    return 0;
+  }
+  probe();
+  requireCiId(environment);
+  const mirror = (/** @type {number} */ code, /** @type {number} */ bare) =>
+    environment.mirrorExitCodes ? code : bare;
+  const agent = new Agent(connect(environment), { isMain: false });
+  leaveOnSignal(agent);
+  try {
+    const joined = await agent.join();
+    if (joined.decision === 'refused') throw new ExitWith(mirror(EXIT.refused, 1), joined.message);
+    if (joined.decision === 'wait') {
+      throw new ExitWith(
+        mirror(EXIT.gaveUp, 1),
+        `gave up after ${environment.agentTimeoutS} s: no main job opened a CI run for ${environment.ciId}. Does it run \`nx-cloud start-ci-run\`, in this pipeline?`,
+      );
+    }
+    let end = joined;
+    if (joined.decision === 'joined') {
+      log.info(`${environment.agentName} joined CI run ${joined.ci_run_id} as agent ${joined.agent_id}.`);
+      end = await agent.work();
+    }
+    log.info(`leaving: ${end.message || end.reason}`);
+    await agent.leave(end.reason || 'told_to_leave');
+    return end.reason === 'run_failed' ? mirror(EXIT.mainFailed, 0) : 0;
+  } catch (error) {
+    await agent.leave('error', 0);
+    if (error instanceof ExitWith && error.code === EXIT.coordinatorLost) error.code = mirror(error.code, 1);
+    throw error;
+  }
+}
+
+/** @typedef {Agent} AgentSide the class as a type, for other files */
+module.exports = { Agent, startAgent };

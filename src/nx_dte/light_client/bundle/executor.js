@@ -1,0 +1,260 @@
+'use strict';
+/**
+ * The child process of an agent in which Nx runs tasks. It may be busy, leak or crash: claims and heartbeats are its
+ * parent's. They talk in lines of JSON over file descriptor 3: leases in; {ready}, {leaseId, result} or {leaseId, failed}
+ * out. Not over Node's IPC, since Nx passes every message it sees there on to the processes of its tasks, and back.
+ */
+const fs = require('node:fs');
+const net = require('node:net');
+const readline = require('node:readline');
+const { Coordinator, id } = require('./coordinator');
+const { log } = require('./log');
+const { internals, setSearchPaths } = require('./nx-internals');
+const { shared } = require('./remote-cache');
+const { WorkspaceOutputs } = require('./workspace-outputs');
+
+/** @typedef {{lease_id: string, run_id: string, invocation_id: string, task_id: string, attempt: number, hash: string | null, sequence: number}} Lease */
+/** @typedef {{status: string, code: number, terminalOutput: string, startTime: number, endTime: number}} TaskEnd */
+
+class Executor {
+  /** @param {{environment: any, journal: string}} config */
+  constructor({ environment, journal }) {
+    this.nx = internals(
+      'workspaceRoot',
+      'defaultTasksRunner',
+      'CompositeLifeCycle',
+      'getTaskSpecificEnv',
+      'hashTask',
+      'getTaskDetails',
+      'expandOutputs',
+      'createTaskHasher',
+      'createProjectGraphAsync',
+      'readNxJson',
+      'getRunnerOptions',
+    );
+    this.coordinator = new Coordinator(environment);
+    this.outputs = new WorkspaceOutputs(this.coordinator, this.nx.workspaceRoot, journal);
+    /** @type {Map<string, Promise<any>>} */
+    this.payloads = new Map();
+    /** Newest result of each task of each invocation, and of each set of outputs. @type {Map<string, any>} */
+    this.results = new Map();
+    /** @type {Map<string, any>} */
+    this.newestOf = new Map();
+    this.sequence = 0;
+    this.catchingUp = Promise.resolve();
+  }
+
+  async prepare() {
+    this.projectGraph = await this.nx.createProjectGraphAsync({ exitOnError: false });
+    this.nxJson = this.nx.readNxJson();
+    this.runnerOptions = this.nx.getRunnerOptions('default', this.nxJson, {}, true);
+    this.hasher = this.nx.createTaskHasher(this.projectGraph, this.nxJson, this.runnerOptions);
+  }
+
+  /** @param {Lease} lease */
+  async run(lease) {
+    shared().runId = lease.run_id;
+    const [payload] = await Promise.all([this.payload(lease.invocation_id), this.catchUp(lease)]);
+    const task = { ...payload.taskGraph.tasks[lease.task_id] };
+    if (!task.id) throw new Error(`task ${lease.task_id} is not in the graph of invocation ${lease.invocation_id}`);
+    await this.restoreDependencies(lease, payload.taskGraph, task);
+    task.hash = lease.hash ?? task.hash;
+    await this.hash(task, payload.taskGraph);
+    const end = await this.execute(task, payload);
+    const artifactId = await this.upload(lease, task, end);
+    return {
+      outcome: end.code === 0 ? 'succeeded' : 'failed',
+      code: end.code,
+      hash: task.hash,
+      nx_status: end.status,
+      artifact_id: artifactId,
+      started_at: new Date(end.startTime).toISOString(),
+      ended_at: new Date(end.endTime).toISOString(),
+    };
+  }
+
+  /** @param {string} invocationId @returns {Promise<any>} */
+  payload(invocationId) {
+    let payload = this.payloads.get(invocationId);
+    if (!payload) {
+      payload = this.coordinator.payload(invocationId).then((fetched) => {
+        for (const [hash, artifactId] of Object.entries(fetched.entries)) shared().entries.set(hash, artifactId);
+        return fetched;
+      });
+      payload.catch(() => this.payloads.delete(invocationId));
+      this.payloads.set(invocationId, payload);
+    }
+    return payload;
+  }
+
+  /** Reads the run's results up to the one this lease was granted after. @param {Lease} lease */
+  catchUp({ run_id: runId, sequence }) {
+    const work = this.catchingUp
+      .catch(() => {})
+      .then(async () => {
+        while (this.sequence < sequence) {
+          const query = { after: this.sequence, waitS: 0, kinds: 'task_finished', retries: 5 };
+          const answer = await this.coordinator.events(runId, query);
+          for (const event of answer.events) {
+            if (!event.result?.artifact) continue;
+            this.results.set(`${event.invocation_id} ${event.task_id}`, event.result);
+            this.newestOf.set(WorkspaceOutputs.key(event.result.outputs), event.result);
+          }
+          if (answer.sequence <= this.sequence) break;
+          this.sequence = answer.sequence;
+        }
+      });
+    this.catchingUp = work;
+    return work;
+  }
+
+  /**
+   * The whole closure, since plain Nx would have all of it on disk; and the task's own outputs as main has them now.
+   * @param {Lease} lease @param {any} graph @param {any} task
+   */
+  async restoreDependencies(lease, graph, task) {
+    const closure = new Set();
+    const open = [task.id];
+    for (let next = open.pop(); next !== undefined; next = open.pop()) {
+      for (const edge of graph.dependencies[next] ?? []) {
+        const dependency = typeof edge === 'string' ? edge : edge.id;
+        if (!closure.has(dependency)) open.push(dependency);
+        closure.add(dependency);
+      }
+    }
+    const wanted = [...closure].map((each) => this.results.get(`${lease.invocation_id} ${each}`)).filter(Boolean);
+    const own = this.newestOf.get(WorkspaceOutputs.key(task.outputs));
+    await Promise.all(
+      [...wanted, ...(own ? [own] : [])]
+        .filter((result) => result.outputs.length > 0)
+        .map((result) => this.outputs.ensure(result.outputs, result.artifact.artifact_id)),
+    );
+  }
+
+  /** @param {any} task @param {any} graph */
+  async hash(task, graph) {
+    const { hashTask, getTaskSpecificEnv, getTaskDetails } = this.nx;
+    if (!task.hash) {
+      const env = getTaskSpecificEnv(task, this.projectGraph);
+      await hashTask(this.hasher, this.projectGraph, graph, task, env, null);
+    }
+    // Nx's cache table refers to this row: without it storing a result fails.
+    const { project, target, configuration } = task.target;
+    getTaskDetails()?.recordTaskDetails?.([{ hash: task.hash, project, target, configuration }]);
+  }
+
+  /** Nx's own runner on a graph of one. @param {any} task @param {any} payload @returns {Promise<TaskEnd>} */
+  async execute(task, payload) {
+    const { skipNxCache, captureStderr, verbose } = payload.options;
+    if (verbose) process.env.NX_VERBOSE_LOGGING = 'true';
+    const taskGraph = {
+      ...payload.taskGraph,
+      tasks: { [task.id]: task },
+      dependencies: { [task.id]: [] },
+      continuousDependencies: { [task.id]: [] },
+      roots: [task.id],
+    };
+    /** @type {TaskEnd | undefined} */
+    let end;
+    let printed = '';
+    const collector = {
+      /** @param {any} _task @param {string} _status @param {string} output */
+      printTaskTerminalOutput: (_task, _status, output) => {
+        printed = output;
+      },
+      /** @param {any[]} results */
+      endTasks: ([result]) => {
+        const { startTime = Date.now(), endTime = Date.now() } = result.task;
+        end = {
+          status: result.status,
+          code: result.code,
+          startTime,
+          endTime,
+          terminalOutput: result.terminalOutput ?? printed,
+        };
+      },
+    };
+    const lifeCycle = new this.nx.CompositeLifeCycle([collector]);
+    const nxArgs = {
+      skipNxCache,
+      outputStyle: 'static',
+      specifiedOutputStyle: 'static',
+      resolvedOutputStyle: 'static',
+    };
+    await this.nx.defaultTasksRunner(
+      [task],
+      { ...this.runnerOptions, parallel: 1, skipNxCache, captureStderr, lifeCycle },
+      {
+        projectGraph: this.projectGraph,
+        nxJson: this.nxJson,
+        taskGraph,
+        hasher: this.hasher,
+        daemon: undefined,
+        initiatingProject: null,
+        initiatingTasks: [task],
+        nxArgs,
+        hashingDeferredTaskIds: new Set(),
+      },
+    );
+    if (!end) throw new Error(`Nx returned without a result for ${task.id}`);
+    return end;
+  }
+
+  /** @param {Lease} lease @param {any} task @param {TaskEnd} end @returns {Promise<string>} */
+  async upload(lease, task, end) {
+    const root = this.nx.workspaceRoot;
+    const paths = task.outputs.length > 0 ? this.nx.expandOutputs(root, task.outputs) : [];
+    const content = { root, paths, terminalOutput: end.terminalOutput, code: end.code };
+    const uploaded = await this.coordinator.uploadOutputs(`/leases/${id(lease.lease_id)}/artifact`, content);
+    if (task.outputs.length > 0) this.outputs.note(task.outputs, uploaded.artifact_id, uploaded.files);
+    log.write(1, `\n[nx-dte] ${end.code === 0 ? 'done' : 'FAILED'}: ${task.id} (${end.status})\n${end.terminalOutput}`);
+    return uploaded.artifact_id;
+  }
+}
+
+/** Nx 20 and 21 leave listeners behind with every task. @param {Record<string, Function[]>} known */
+function removeNewListeners(known) {
+  for (const [event, listeners] of Object.entries(known)) {
+    for (const listener of process.listeners(/** @type {any} */ (event))) {
+      if (!listeners.includes(listener)) process.removeListener(event, /** @type {any} */ (listener));
+    }
+  }
+}
+
+async function main() {
+  const config = JSON.parse(fs.readFileSync(/** @type {string} */ (process.env.NX_DTE_EXECUTOR), 'utf8'));
+  delete process.env.NX_DTE_EXECUTOR;
+  const agent = new net.Socket({ fd: 3 });
+  const send = (/** @type {object} */ message) => void agent.write(`${JSON.stringify(message)}\n`);
+  agent.on('error', () => {}); // 'close' follows
+  agent.on('close', () => process.kill(-process.pid, 'SIGKILL')); // the agent is gone, and so are its leases
+  process.setMaxListeners(0);
+  setSearchPaths(config.searchPaths);
+  internals('loadRootEnvFiles').loadRootEnvFiles();
+  shared().storedByCoordinator = true;
+  const executor = new Executor(config);
+  await executor.prepare();
+  const known = Object.fromEntries(
+    ['exit', 'SIGINT', 'SIGTERM', 'SIGHUP'].map((event) => [event, process.listeners(/** @type {any} */ (event))]),
+  );
+  let running = 0;
+  readline.createInterface({ input: agent }).on('line', async (line) => {
+    /** @type {Lease} */
+    const lease = JSON.parse(line);
+    running++;
+    try {
+      send({ leaseId: lease.lease_id, result: await executor.run(lease) });
+    } catch (error) {
+      send({ leaseId: lease.lease_id, failed: /** @type {Error} */ (error).message });
+    }
+    if (--running === 0) removeNewListeners(known);
+  });
+  send({ ready: true });
+}
+
+if (require.main === module) {
+  main().catch((error) => {
+    log.error(`this agent cannot run tasks: ${error.stack}`);
+    process.exit(1);
+  });
+}

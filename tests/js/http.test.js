@@ -1,0 +1,118 @@
+'use strict';
+const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const http = require('node:http');
+const os = require('node:os');
+const path = require('node:path');
+const zlib = require('node:zlib');
+const { test } = require('node:test');
+const {
+  HttpClient,
+  CoordinatorError,
+  CoordinatorUnreachable,
+} = require('../../src/nx_dte/light_client/bundle/http.js');
+
+/**
+ * A real server on loopback that answers what the test says.
+ * @param {import('node:test').TestContext} t @param {http.RequestListener} answer
+ */
+async function serve(t, answer) {
+  const server = http.createServer(answer);
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(undefined)));
+  t.after(() => server.close());
+  t.after(() => server.closeAllConnections());
+  const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
+  return `http://127.0.0.1:${port}`;
+}
+/** @param {string} baseUrl */
+const clientOf = (baseUrl, retries = 0) => new HttpClient({ baseUrl, token: 'secret', retries, noTimeouts: false });
+/** @param {http.IncomingMessage} request */
+async function bodyOf(request) {
+  const chunks = [];
+  for await (const chunk of request) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+test('sends token and protocol version, and reads JSON', async (t) => {
+  const url = await serve(t, (request, response) => response.end(JSON.stringify(request.headers)));
+  const headers = await clientOf(url).json('GET', '/x');
+  assert.equal(headers.authorization, 'secret');
+  assert.equal(headers['nx-dte-protocol'], '1');
+});
+
+test('a large body is compressed, a small one is not', async (t) => {
+  const url = await serve(t, async (request, response) => {
+    const raw = await bodyOf(request);
+    const encoding = request.headers['content-encoding'];
+    const text = encoding === 'gzip' ? zlib.gunzipSync(raw) : raw;
+    response.end(JSON.stringify({ encoding: encoding ?? null, size: JSON.parse(text.toString()).x.length }));
+  });
+  assert.deepEqual(await clientOf(url).json('POST', '/', { x: 'a'.repeat(50_000) }), {
+    encoding: 'gzip',
+    size: 50_000,
+  });
+  assert.deepEqual(await clientOf(url).json('POST', '/', { x: 'a' }), { encoding: null, size: 1 });
+});
+
+test('a refusal keeps its code and says what to do next', async (t) => {
+  const error = { code: 'ci_run_closed', message: 'CI run 7 is finished.', next: 'Start a new pipeline.' };
+  let calls = 0;
+  const url = await serve(t, (_, response) => {
+    calls++;
+    response.writeHead(409).end(JSON.stringify({ error }));
+  });
+  await assert.rejects(clientOf(url, 5).json('POST', '/', {}), (/** @type {any} */ thrown) => {
+    assert.ok(thrown instanceof CoordinatorError);
+    assert.equal(thrown.code, 'ci_run_closed');
+    assert.equal(thrown.message, 'CI run 7 is finished. Start a new pipeline.');
+    return true;
+  });
+  assert.equal(calls, 1, 'a refusal is final');
+});
+
+test('an answer that is no JSON of ours is shown, shortened', async (t) => {
+  const url = await serve(t, (_, response) => response.writeHead(403).end(`<html>${'x'.repeat(5000)}`));
+  await assert.rejects(clientOf(url).json('GET', '/'), /HTTP 403 from .*<html>x{194}$/);
+});
+
+test('503 and cut connections are tried again, as often as allowed', async (t) => {
+  let calls = 0;
+  const url = await serve(t, (request, response) => {
+    calls++;
+    if (calls === 1) return void response.writeHead(503).end();
+    if (calls === 2) return void request.socket.destroy();
+    response.end('{"ok": true}');
+  });
+  assert.deepEqual(await clientOf(url, 2).json('GET', '/'), { ok: true });
+  assert.equal(calls, 3);
+  calls = 0;
+  await assert.rejects(clientOf(url, 0).json('GET', '/'), CoordinatorUnreachable);
+  assert.equal(calls, 1);
+});
+
+test('a silent server is given up on', async (t) => {
+  const url = await serve(t, () => {});
+  await assert.rejects(clientOf(url).json('GET', '/', undefined, { timeoutS: 0.2 }), /no answer for 0.2 s/);
+});
+
+test('nobody listening is told with the address', async () => {
+  await assert.rejects(
+    clientOf('http://127.0.0.1:1').json('GET', '/'),
+    /coordinator at http:\/\/127.0.0.1:1 cannot be reached/,
+  );
+});
+
+test('an upload sends the file with its digest and size, also a second time', async (t) => {
+  const file = path.join(fs.mkdtempSync(path.join(os.tmpdir(), 'nx-dte-test-')), 'a');
+  t.after(() => fs.rmSync(path.dirname(file), { recursive: true }));
+  fs.writeFileSync(file, Buffer.alloc(300_000, 7));
+  let calls = 0;
+  const url = await serve(t, async (request, response) => {
+    const { length } = await bodyOf(request);
+    if (++calls === 1) return void response.writeHead(502).end();
+    const { 'nx-dte-digest': digest, 'content-length': size } = request.headers;
+    response.end(JSON.stringify({ length, digest, size }));
+  });
+  const answer = await clientOf(url, 1).upload('/artifact', { file, digest: 'sha256:00', size: 300_000 });
+  assert.deepEqual(answer, { length: 300_000, digest: 'sha256:00', size: '300000' });
+});
