@@ -1,0 +1,2 @@
+'use strict';
+exports.steps = ['refuses a stranger', 'greets a clerk'];

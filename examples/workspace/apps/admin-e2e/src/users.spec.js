@@ -1,0 +1,2 @@
+'use strict';
+exports.steps = ['lists users', 'adds a manager'];

@@ -1,0 +1,2 @@
+'use strict';
+exports.steps = ['fills the address', 'pays'];

@@ -1,0 +1,2 @@
+'use strict';
+exports.steps = ['types figs', 'finds nothing', 'offers apples'];

@@ -1,0 +1,6 @@
+'use strict';
+function button(label) {
+  return `<button type="button">${label}</button>`;
+}
+
+module.exports = { button };
