@@ -61,7 +61,9 @@ def _archive(files: dict[str, bytes]) -> bytes:
     ):
         for name, data in sorted(files.items()):
             if len(name) > _NAME_LIMIT or not VERSION_PATTERN.fullmatch(name):
-                raise InternalError(f"the light client's file {name!r} has a name that Nx's loader cannot unpack")
+                raise InternalError(
+                    f"the light client's file {name!r} has a name that Nx's loader cannot unpack"
+                )
             entry = tarfile.TarInfo(name)
             entry.size = len(data)
             entry.mode = 0o644

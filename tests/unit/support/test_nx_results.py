@@ -17,6 +17,7 @@ $ nx run-many -t build
 > nx run shop:build:production --flavour=plum
 
 no shop
+[nx-dte] an agent left
 
 ————————————————————————————————————
 

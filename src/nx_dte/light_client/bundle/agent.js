@@ -67,7 +67,7 @@ class Agent {
       const answer = await this.patiently(() => this.coordinator.join(identity, WAIT_S));
       if (answer.decision !== 'wait') {
         this.agentId = answer.agent_id;
-        this.runId = answer.ci_run_id;
+        this.runId = answer.ci_run_id ?? this.runId;
         this.heartbeatS = answer.heartbeat_s ?? this.heartbeatS;
         return answer;
       }
@@ -98,6 +98,29 @@ class Agent {
     }
   }
 
+  /**
+   * Works until told to leave. Given up as silent (frozen, cut off), it comes back as a new agent: its old leases are
+   * others' by now.
+   * @returns {Promise<{reason: string, message: string}>}
+   */
+  async serve() {
+    for (;;) {
+      log.info(`${this.environment.agentName} joined CI run ${this.runId} as agent ${this.agentId}.`);
+      const end = await this.work();
+      if (end.reason !== 'silent' || this.stopped) return end;
+      log.warn('the coordinator had not heard from this agent and gave its tasks to others; joining again.');
+      this.key = randomUUID();
+      const again = await this.join();
+      if (again.decision !== 'joined') return again;
+    }
+  }
+
+  /** For NX_DTE_MIRROR: whether the run this agent worked for ended badly. @returns {Promise<boolean>} */
+  async hasMainFailed() {
+    const run = this.runId && (await this.coordinator.findRun().catch(() => null));
+    return Boolean(run) && run.ci_run_id === this.runId && run.outcome === 'failed';
+  }
+
   /** Claims and runs until told to leave. @returns {Promise<{reason: string, message: string}>} */
   async work() {
     const heartbeats = setInterval(() => this.heartbeat(), this.heartbeatS * 1000);
@@ -108,6 +131,7 @@ class Agent {
           this.coordinator.claim(this.agentId, [...this.holding.keys()], WAIT_S),
         );
         for (const lease of claimed.leases) this.start({ ...lease, run_id: this.runId, sequence: claimed.sequence });
+        if (claimed.reason === 'silent') for (const leaseId of this.holding.keys()) this.drop(leaseId);
         if (claimed.state === 'leave' || this.stopped) {
           await Promise.all([...this.holding.values()].map((work) => work.ended));
           return claimed;
@@ -201,7 +225,7 @@ function leaveOnSignal(agent) {
   for (const signal of /** @type {const} */ (['SIGTERM', 'SIGINT', 'SIGHUP'])) {
     process.once(signal, async () => {
       log.info(`${signal}: leaving; what is not finished goes back to the queue.`);
-      await agent.leave(signal.toLowerCase(), 0);
+      await agent.leave('interrupted', 0);
       process.exit(128 + os.constants.signals[signal]);
     });
   }
@@ -229,16 +253,12 @@ async function startAgent(environment) {
         `gave up after ${environment.agentTimeoutS} s: no main job opened a CI run for ${environment.ciId}. Does it run \`nx-cloud start-ci-run\`, in this pipeline?`,
       );
     }
-    let end = joined;
-    if (joined.decision === 'joined') {
-      log.info(`${environment.agentName} joined CI run ${joined.ci_run_id} as agent ${joined.agent_id}.`);
-      end = await agent.work();
-    }
+    const end = joined.decision === 'joined' ? await agent.serve() : joined;
     log.info(`leaving: ${end.message || end.reason}`);
-    await agent.leave(end.reason || 'told_to_leave');
-    return end.reason === 'run_failed' ? mirror(EXIT.mainFailed, 0) : 0;
+    await agent.leave(end.reason);
+    return environment.mirrorExitCodes && (await agent.hasMainFailed()) ? EXIT.mainFailed : 0;
   } catch (error) {
-    await agent.leave('error', 0);
+    await agent.leave('other', 0);
     if (error instanceof ExitWith && error.code === EXIT.coordinatorLost) error.code = mirror(error.code, 1);
     throw error;
   }

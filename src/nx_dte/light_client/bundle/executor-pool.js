@@ -15,8 +15,12 @@ const TASKS_PER_CHILD = 200;
 /** @typedef {{process: import('node:child_process').ChildProcess, channel: import('node:net').Socket, ready: boolean, taken: number, works: Map<string, Work>}} Child */
 
 class ExecutorPool {
-  /** @param {object} config see Executor @param {string} bundle folder with executor.js @param {string} folder of this agent's own @param {NodeJS.ProcessEnv} env */
-  constructor(config, bundle, folder, env) {
+  /**
+   * @param {object} config see Executor @param {string} bundle folder with executor.js
+   * @param {string} folder of this agent's own @param {NodeJS.ProcessEnv} env @param {number} [tasksPerChild]
+   */
+  constructor(config, bundle, folder, env, tasksPerChild = TASKS_PER_CHILD) {
+    this.tasksPerChild = tasksPerChild;
     this.configFile = path.join(folder, 'executor.json');
     fs.writeFileSync(this.configFile, JSON.stringify(config), { mode: 0o600 });
     this.script = path.join(bundle, 'executor.js');
@@ -61,15 +65,14 @@ class ExecutorPool {
 
   feed() {
     if (this.closed || !this.child.ready) return;
-    if (this.child.taken >= TASKS_PER_CHILD) {
+    if (this.child.taken >= this.tasksPerChild) {
       if (this.child.works.size > 0) return; // drained first: two executors must not share a checkout
-      const old = this.child;
-      this.child = this.start();
-      old.process.removeAllListeners('exit');
-      this.end(old);
+      this.replace();
       return;
     }
-    for (let work = this.queue.shift(); work; work = this.queue.shift()) {
+    while (this.child.taken < this.tasksPerChild) {
+      const work = this.queue.shift();
+      if (!work) return;
       this.child.taken++;
       this.child.works.set(work.lease.lease_id, work);
       this.child.channel.write(`${JSON.stringify(work.lease)}\n`);
@@ -114,6 +117,10 @@ class ExecutorPool {
   forget(leaseId) {
     this.queue = this.queue.filter((work) => work.lease.lease_id !== leaseId);
     if (!this.child.works.delete(leaseId) || this.child.works.size > 0 || this.closed) return;
+    this.replace();
+  }
+
+  replace() {
     const old = this.child;
     this.child = this.start();
     this.end(old);

@@ -41,6 +41,7 @@ class InvocationFollower {
     /** @type {import('./agent').AgentSide | null} main as an agent, when no other can run its tasks */
     this.ownAgent = null;
     this.invocationId = '';
+    this.isOver = false;
     this.sequence = 0;
     this.lastSignAt = Date.now(); // of any agent that could run our tasks
     this.lastEndAt = Date.now(); // of any task
@@ -60,11 +61,12 @@ class InvocationFollower {
     this.sequence = invocation.sequence;
     const forgetSignals = this.cancelOnSignal();
     try {
-      for (let isOver = false; !isOver; ) {
+      for (let isRead = false; !isRead; ) {
         const answer = await this.poll();
         if (answer === null) return await this.finishHere(`lost for more than ${this.environment.coordinatorLostS} s`);
         for (const event of answer.events) await this.hear(event);
-        isOver = answer.invocation.state !== 'running' && answer.events.length === 0;
+        this.isOver = answer.invocation.state !== 'running';
+        isRead = this.isOver && answer.events.length === 0;
         this.joinIn(answer.invocation);
       }
       await this.settled();
@@ -72,13 +74,13 @@ class InvocationFollower {
       return unfinished.length > 0 ? await this.finishHere('it cancelled this command') : this.statuses;
     } finally {
       forgetSignals();
-      await this.ownAgent?.leave('main_done', 0);
+      await this.ownAgent?.leave('no_more_work', 0);
     }
   }
 
   /** @returns {Promise<any>} null: the coordinator is lost for good */
   async poll() {
-    const query = { after: this.sequence, invocationId: this.invocationId, waitS: WAIT_S };
+    const query = { after: this.sequence, invocationId: this.invocationId, waitS: this.isOver ? 0 : WAIT_S };
     for (let lostAt = 0; ; await sleep(1000)) {
       try {
         const answer = await this.coordinator.events(this.plan.run.ci_run_id, query);

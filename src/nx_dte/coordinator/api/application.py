@@ -1,0 +1,49 @@
+"""The HTTP application, built from its services."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.responses import Response
+from starlette.routing import Route
+
+import nx_dte
+from nx_dte.coordinator.api import agents, errors, health, loader, runs, storage
+from nx_dte.coordinator.api.bodies import JsonBodyMiddleware
+from nx_dte.coordinator.api.observing import ObservingMiddleware
+from nx_dte.protocol.base import ErrorAnswer
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from nx_dte.coordinator.api.services import ApiServices
+
+
+def build_api(services: ApiServices) -> FastAPI:
+    """The API with everything around it."""
+    app = FastAPI(
+        title="nx-dte coordinator",
+        version=nx_dte.__version__,
+        docs_url=None,  # its pages would load scripts from elsewhere
+        redoc_url=None,
+        responses={"4XX": {"model": ErrorAnswer}, "5XX": {"model": ErrorAnswer}},
+    )
+    app.state.services = services
+    errors.install(app)
+    for module in (loader, health, runs, agents, storage):
+        app.include_router(module.router)
+    app.add_middleware(JsonBodyMiddleware, max_bytes=services.settings.request_max_bytes)
+    app.add_middleware(ObservingMiddleware, metrics=services.metrics)  # added last: the outermost
+    return app
+
+
+def build_metrics_app(services: ApiServices) -> Starlette:
+    """`/metrics`, for a listener of its own: it needs no token and shows no names."""
+
+    async def metrics(_request: Request) -> Response:
+        await services.engine.fill_gauges()
+        return Response(services.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    return Starlette(routes=[Route("/metrics", metrics)])

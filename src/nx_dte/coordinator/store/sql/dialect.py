@@ -1,0 +1,106 @@
+"""Everything in which SQLite and PostgreSQL differ."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import create_engine, event, make_url, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+from nx_dte.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import URL, Connection, Engine, Table
+
+    Insert = sqlite.Insert | postgresql.Insert
+
+BUSY_TIMEOUT_S = 30
+READERS = 4
+WRITERS = 8
+_MIGRATION_LOCK = 0x6E786474  # any constant, the same in all replicas
+
+_PRAGMAS = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA foreign_keys = ON",
+    # FULL, not NORMAL: with NORMAL a power cut takes back commits that were already answered, and main would wait
+    # behind an event number that is given out a second time. Group commit spreads the price of the sync.
+    "PRAGMA synchronous = FULL",
+    "PRAGMA cache_size = -65536",
+    "PRAGMA temp_store = MEMORY",
+)
+
+
+def parse_url(database_url: str) -> URL:
+    """Check the URL and choose the driver."""
+    try:
+        url = make_url(database_url)
+    except ArgumentError as error:
+        raise ConfigurationError(
+            "database_url is no SQLAlchemy URL; e.g. postgresql://user@host/name"
+        ) from error
+    if url.drivername == "postgresql":
+        url = url.set(drivername="postgresql+psycopg")
+    if url.get_backend_name() not in {"sqlite", "postgresql"}:
+        raise ConfigurationError(f"database_url names {url.get_backend_name()}; use sqlite or postgresql")
+    return url
+
+
+def is_embedded(url: URL) -> bool:
+    """Whether this process's machine holds the database, so that one writer thread is best."""
+    return url.get_backend_name() == "sqlite"
+
+
+def open_engine(url: URL, *, writes: bool) -> Engine:
+    """An engine whose transactions suit their use: SQLite's writing ones take the write lock at once."""
+    if not is_embedded(url):
+        try:
+            return create_engine(url, pool_size=WRITERS if writes else READERS, pool_pre_ping=True)
+        except NoSuchModuleError as error:
+            raise ConfigurationError(
+                "the PostgreSQL driver is not installed; install nx-dte[coordinator]"
+            ) from error
+    if url.database in {None, "", ":memory:"}:
+        raise ConfigurationError(
+            "database_url must name a file: an in-memory database would not survive a restart"
+        )
+    Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    engine = create_engine(
+        url,
+        pool_size=1 if writes else READERS,
+        max_overflow=0,
+        connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False},
+    )
+    _own_transactions(engine, "BEGIN IMMEDIATE" if writes else "BEGIN")
+    return engine
+
+
+def _own_transactions(engine: Engine, begin: str) -> None:
+    """Take transaction control away from the driver, which begins too late and not at all before reads."""
+
+    @event.listens_for(engine, "connect")
+    def on_connect(connection: Any, _record: object) -> None:
+        connection.isolation_level = None
+        for pragma in _PRAGMAS:
+            connection.execute(pragma)
+
+    @event.listens_for(engine, "begin")
+    def on_begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+
+def insert(connection: Connection, table: Table) -> Insert:
+    """An INSERT that knows ON CONFLICT."""
+    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+@contextmanager
+def migration_lock(connection: Connection) -> Iterator[None]:
+    """Let one process migrate at a time. SQLite's BEGIN IMMEDIATE does so by itself."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
+    yield

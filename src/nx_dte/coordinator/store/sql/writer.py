@@ -1,0 +1,137 @@
+"""Writing: one thread with group commit for SQLite, a pool of transactions for PostgreSQL.
+
+SQLite has one write lock, so one thread does all writing. Works that queue up while a commit is under way share the
+next transaction, each in a savepoint of its own: one bad event is undone alone, and the disk is synced once for all.
+On PostgreSQL each work is a transaction, and the CI run's row lock keeps events of one run in order.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from nx_dte.coordinator.store.errors import StoreClosedError
+from nx_dte.coordinator.store.sql.dialect import WRITERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sqlalchemy import Connection, Engine
+
+T = TypeVar("T")
+MAX_GROUP = 64
+
+
+class Writer(Protocol):
+    """Runs works in transactions."""
+
+    def submit(self, work: Callable[[Connection], T]) -> Future[T]:
+        """Run the work; the future is done when its changes are durable."""
+        ...
+
+    def close(self) -> None:
+        """Finish what is queued, then stop."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Queued:
+    work: Callable[[Connection], Any]
+    future: Future[Any]
+
+
+class GroupCommitWriter:
+    """One thread, one connection, few commits."""
+
+    def __init__(self, engine: Engine, *, max_group: int = MAX_GROUP) -> None:
+        self._engine = engine
+        self._max_group = max_group
+        self._queue: queue.SimpleQueue[_Queued | None] = queue.SimpleQueue()
+        self._is_closed = False
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="nx-dte-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Callable[[Connection], T]) -> Future[T]:
+        """Queue the work."""
+        future: Future[T] = Future()
+        with self._lock:  # so that nothing is queued behind the end marker
+            if self._is_closed:
+                raise StoreClosedError
+            self._queue.put(_Queued(work, future))
+        return future
+
+    def close(self) -> None:
+        """Finish what is queued, then stop the thread."""
+        with self._lock:
+            if self._is_closed:
+                return
+            self._is_closed = True
+            self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        is_open = True
+        while is_open:
+            group, is_open = self._next_group()
+            if group:
+                self._commit(group)
+
+    def _next_group(self) -> tuple[list[_Queued], bool]:
+        group: list[_Queued] = []
+        item = self._queue.get()
+        while item is not None:
+            group.append(item)
+            if len(group) >= self._max_group:
+                return group, True
+            try:
+                item = self._queue.get_nowait()
+            except queue.Empty:
+                return group, True
+        return group, False
+
+    def _commit(self, group: Sequence[_Queued]) -> None:
+        done: list[tuple[Future[Any], Any]] = []
+        refused: list[tuple[Future[Any], Exception]] = []
+        try:
+            with self._engine.begin() as connection:
+                for item in group:
+                    try:
+                        with connection.begin_nested():
+                            done.append((item.future, item.work(connection)))
+                    except Exception as error:  # noqa: BLE001 - handed to whoever waits for it
+                        refused.append((item.future, error))
+        except Exception as error:  # noqa: BLE001 - nothing of the group is durable: all of them hear so
+            refused = [(item.future, error) for item in group]
+            done = []
+        for future, failure in refused:
+            future.set_exception(failure)
+        for future, result in done:
+            future.set_result(result)
+
+
+class PooledWriter:
+    """A transaction for each work, several at once."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._pool = ThreadPoolExecutor(WRITERS, thread_name_prefix="nx-dte-writer")
+
+    def submit(self, work: Callable[[Connection], T]) -> Future[T]:
+        """Run the work in a thread of the pool."""
+
+        def run() -> T:
+            with self._engine.begin() as connection:
+                return work(connection)
+
+        try:
+            return self._pool.submit(run)
+        except RuntimeError as error:
+            raise StoreClosedError from error
+
+    def close(self) -> None:
+        """Finish what is queued, then stop the threads."""
+        self._pool.shutdown()

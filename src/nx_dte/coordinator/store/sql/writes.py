@@ -1,0 +1,263 @@
+"""The named changes. A change that would overwrite something newer is refused: see `_update`."""
+# ruff: noqa: D102 - the port in store/base.py documents them
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import and_, bindparam, select, update
+
+from nx_dte.coordinator.store.errors import ConflictError
+from nx_dte.coordinator.store.sql import mapping, tables
+from nx_dte.coordinator.store.sql.dialect import insert
+from nx_dte.coordinator.store.sql.reads import NEWEST_RUN, SqlReads
+from nx_dte.coordinator.store.sql.task_reads import pick
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from sqlalchemy import ColumnElement, Table, Update
+
+    from nx_dte.model.access import Token
+    from nx_dte.model.agent import Agent
+    from nx_dte.model.artifact import Artifact
+    from nx_dte.model.cache_entry import CacheEntry
+    from nx_dte.model.duration import DurationKey
+    from nx_dte.model.event import Event
+    from nx_dte.model.ids import AgentId, CiRunId, InvocationId, LeaseId, TokenId, WorkspaceId
+    from nx_dte.model.invocation import Invocation
+    from nx_dte.model.lease import Lease
+    from nx_dte.model.record import Record
+    from nx_dte.model.run import CiRun, MainJob
+    from nx_dte.model.task import Task
+
+COMPRESSION = "zlib"
+LEARNING_RATE = 0.5  # the newest duration counts half: code changes faster than noise averages out
+_RUN_ID = tables.ci_runs.c.ci_run_id
+_NEW = "new_"  # prefix of a new value's parameter, so that it never collides with a column of the WHERE
+
+
+def _update(
+    table: Table, key: Sequence[str], changing: Sequence[str], *guards: ColumnElement[bool]
+) -> Update:
+    """UPDATE by key, only while the guards hold: what is final or newer is never overwritten."""
+    return (
+        update(table)
+        .where(*(table.c[name] == bindparam(_NEW + name) for name in key), *guards)
+        .values({name: bindparam(_NEW + name) for name in changing})
+    )
+
+
+def _all_but(table: Table, *key: str) -> list[str]:
+    return [column.name for column in table.c if column.name not in key]
+
+
+UPDATE_RUN = _update(
+    tables.ci_runs,
+    ["ci_run_id"],
+    _all_but(tables.ci_runs, "ci_run_id", "workspace_id", "ci_id", "environment", "attempt", "created_at"),
+    tables.ci_runs.c.sequence <= bindparam(_NEW + "sequence"),
+)
+UPDATE_INVOCATION = _update(
+    tables.invocations,
+    ["invocation_id"],
+    [
+        "state",
+        "outcome",
+        "cancel_reason",
+        "has_bailed",
+        "tasks_total",
+        "tasks_unfinished",
+        "tasks_failed",
+        "live_leases",
+        "ended_at",
+    ],
+)
+_TASK_CONSTANTS = ("ci_run_id", "project", "target", "configuration", "outputs", "dependencies", "priority_s")
+UPDATE_TASK = _update(
+    tables.tasks,
+    ["invocation_id", "task_id"],
+    _all_but(tables.tasks, "invocation_id", "task_id", *_TASK_CONSTANTS),
+    tables.tasks.c.state != "finished",
+    tables.tasks.c.attempt <= bindparam(_NEW + "attempt"),
+)
+UPDATE_AGENT = _update(
+    tables.agents, ["agent_id"], _all_but(tables.agents, "agent_id", "ci_run_id", "agent_key", "joined_at")
+)
+UPDATE_LEASE = _update(tables.leases, ["lease_id"], ["state", "expires_at", "ended_at"], tables.LIVE_LEASE)
+
+
+class SqlSession(SqlReads):
+    """`Session` on one connection."""
+
+    # -------------------------------------------------------------------------------------- locking
+    def lock_run(self, ci_run_id: CiRunId) -> CiRun | None:
+        return self._one(mapping.CI_RUN, LOCK_RUN, ci_run_id=ci_run_id)
+
+    def lock_newest_run(self, workspace_id: WorkspaceId, ci_id: str, environment: str) -> CiRun | None:
+        return self._one(
+            mapping.CI_RUN, LOCK_NEWEST_RUN, workspace_id=workspace_id, ci_id=ci_id, environment=environment
+        )
+
+    def lock_run_of_agent(self, agent_id: AgentId) -> CiRun | None:
+        return self._one(mapping.CI_RUN, LOCK_RUN_OF_AGENT, agent_id=agent_id)
+
+    def lock_run_of_invocation(self, invocation_id: InvocationId) -> CiRun | None:
+        return self._one(mapping.CI_RUN, LOCK_RUN_OF_INVOCATION, invocation_id=invocation_id)
+
+    def lock_run_of_lease(self, lease_id: LeaseId) -> CiRun | None:
+        return self._one(mapping.CI_RUN, LOCK_RUN_OF_LEASE, lease_id=lease_id)
+
+    # --------------------------------------------------------------------------------- how to write
+    def _insert(self, mapper: mapping.Mapper[Any], table: Table, values: Sequence[Any]) -> None:
+        if values:
+            self._connection.execute(table.insert(), [mapper.write(value) for value in values])
+
+    def _change(self, mapper: mapping.Mapper[Any], statement: Update, values: Sequence[Any]) -> None:
+        if not values:
+            return
+        rows = [{_NEW + name: new for name, new in mapper.write(value).items()} for value in values]
+        changed = self._connection.execute(statement, rows).rowcount
+        if changed != len(rows):
+            raise ConflictError(f"{len(rows) - changed} of {len(rows)} changes came too late; try again")
+
+    # --------------------------------------------------------------------------------- runs, records
+    def insert_run(self, run: CiRun) -> None:
+        self.ensure_workspace(run.workspace_id, run.created_at)
+        self._insert(mapping.CI_RUN, tables.ci_runs, [run])
+
+    def update_run(self, run: CiRun) -> None:
+        self._change(mapping.CI_RUN, UPDATE_RUN, [run])
+
+    def upsert_main_job(self, main_job: MainJob) -> None:
+        row = mapping.MAIN_JOB.write(main_job)
+        statement = insert(self._connection, tables.ci_run_jobs).values(row)
+        self._connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=["ci_run_id", "job_id"],
+                set_={"joined_at": row["joined_at"], "left_at": row["left_at"]},
+            )
+        )
+
+    def insert_record(self, record: Record) -> None:
+        self._insert(mapping.RECORD, tables.records, [record])
+
+    # ----------------------------------------------------------------------------------- invocations
+    def insert_invocation(self, invocation: Invocation) -> None:
+        self._insert(mapping.INVOCATION, tables.invocations, [invocation])
+
+    def update_invocation(self, invocation: Invocation) -> None:
+        self._change(mapping.INVOCATION, UPDATE_INVOCATION, [invocation])
+
+    def insert_payload(self, invocation_id: InvocationId, payload: str) -> None:
+        row = {
+            "invocation_id": invocation_id,
+            "compression": COMPRESSION,
+            "payload": zlib.compress(payload.encode(), level=1),
+        }
+        self._connection.execute(tables.invocation_payloads.insert(), row)
+
+    # ----------------------------------------------------------------------------------------- tasks
+    def insert_tasks(self, tasks: Sequence[Task]) -> None:
+        self._insert(mapping.TASK, tables.tasks, tasks)
+        edges = [
+            {"invocation_id": task.invocation_id, "task_id": task.task_id, "dependency_id": dependency}
+            for task in tasks
+            for dependency in sorted(set(task.dependencies))
+        ]
+        if edges:
+            self._connection.execute(tables.task_dependencies.insert(), edges)
+
+    def update_tasks(self, tasks: Sequence[Task]) -> None:
+        self._change(mapping.TASK, UPDATE_TASK, tasks)
+
+    # ------------------------------------------------------------------------------ agents and leases
+    def insert_agent(self, agent: Agent) -> None:
+        self._insert(mapping.AGENT, tables.agents, [agent])
+
+    def update_agent(self, agent: Agent) -> None:
+        self._change(mapping.AGENT, UPDATE_AGENT, [agent])
+
+    def insert_leases(self, leases: Sequence[Lease]) -> None:
+        self._insert(mapping.LEASE, tables.leases, leases)
+
+    def update_leases(self, leases: Sequence[Lease]) -> None:
+        self._change(mapping.LEASE, UPDATE_LEASE, leases)
+
+    def refresh_deadlines(self, now: datetime, lease_expires_at: datetime) -> int:
+        changes = (
+            update(tables.ci_runs).where(tables.LIVE_RUN).values(main_seen_at=now),
+            update(tables.agents).where(tables.LIVE_AGENT).values(seen_at=now),
+            update(tables.leases).where(tables.LIVE_LEASE).values(expires_at=lease_expires_at),
+        )
+        return sum(self._connection.execute(change).rowcount for change in changes)
+
+    # ------------------------------------------------------------------------- artifacts, cache, rest
+    def insert_artifact(self, artifact: Artifact) -> None:
+        self.ensure_workspace(artifact.workspace_id, artifact.created_at)
+        statement = insert(self._connection, tables.artifacts).values(mapping.ARTIFACT.write(artifact))
+        self._connection.execute(statement.on_conflict_do_nothing())
+
+    def insert_cache_entry(self, entry: CacheEntry) -> bool:
+        statement = insert(self._connection, tables.cache_entries).values(mapping.CACHE_ENTRY.write(entry))
+        return self._connection.execute(statement.on_conflict_do_nothing()).rowcount == 1
+
+    def learn_duration(
+        self, workspace_id: WorkspaceId, key: DurationKey, duration_s: float, at: datetime
+    ) -> None:
+        known = tables.task_durations.c
+        statement = insert(self._connection, tables.task_durations).values(
+            workspace_id=workspace_id,
+            project=key.project,
+            target=key.target,
+            configuration=key.configuration or "",
+            duration_s=duration_s,
+            samples=1,
+            updated_at=at,
+        )
+        self._connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=["workspace_id", "target", "project", "configuration"],
+                set_={
+                    "duration_s": known.duration_s
+                    + LEARNING_RATE * (statement.excluded.duration_s - known.duration_s),
+                    "samples": known.samples + 1,
+                    "updated_at": statement.excluded.updated_at,
+                },
+            )
+        )
+
+    def append_events(self, events: Sequence[Event]) -> None:
+        self._insert(mapping.EVENT, tables.events, events)
+
+    def ensure_workspace(self, workspace_id: WorkspaceId, at: datetime) -> None:
+        statement = insert(self._connection, tables.workspaces).values(
+            workspace_id=workspace_id, created_at=at
+        )
+        self._connection.execute(statement.on_conflict_do_nothing())
+
+    def insert_token(self, token: Token) -> None:
+        self.ensure_workspace(token.workspace_id, token.created_at)
+        self._insert(mapping.TOKEN, tables.tokens, [token])
+
+    def revoke_token(self, token_id: TokenId, at: datetime) -> bool:
+        columns = tables.tokens.c
+        still_valid = and_(columns.token_id == token_id, columns.revoked_at.is_(None))
+        if self._connection.execute(update(tables.tokens).where(still_valid).values(revoked_at=at)).rowcount:
+            return True
+        found = self._connection.execute(select(columns.token_id).where(columns.token_id == token_id)).first()
+        return found is not None
+
+
+def _lock_run_by(table: Table, column: str) -> Any:
+    of = select(table.c.ci_run_id).where(table.c[column] == bindparam(column)).scalar_subquery()
+    return pick(mapping.CI_RUN).where(of == _RUN_ID).with_for_update(of=tables.ci_runs)
+
+
+LOCK_RUN = pick(mapping.CI_RUN).where(bindparam("ci_run_id") == _RUN_ID).with_for_update(of=tables.ci_runs)
+LOCK_NEWEST_RUN = NEWEST_RUN.with_for_update(of=tables.ci_runs)
+LOCK_RUN_OF_AGENT = _lock_run_by(tables.agents, "agent_id")
+LOCK_RUN_OF_INVOCATION = _lock_run_by(tables.invocations, "invocation_id")
+LOCK_RUN_OF_LEASE = _lock_run_by(tables.leases, "lease_id")

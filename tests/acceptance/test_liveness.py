@@ -1,0 +1,172 @@
+"""Nothing waits without a deadline, and nothing is lost when a process is: agents, main, coordinator."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from nx_dte.demo import recipe
+from tests.support.nx_results import RUN_FILE, read_results
+from tests.support.processes import is_gone, kill_all_of, wait_until
+from tests.support.stage import AGENT_END_S, JOB_END_S, QUICK, START_CI_RUN, affected
+
+if TYPE_CHECKING:
+    from nx_dte.demo.coordinator import CoordinatorProcess
+    from nx_dte.demo.jobs import Job
+    from nx_dte.demo.pipeline import Pipeline
+    from tests.support.stage import Stage
+
+pytestmark = pytest.mark.timeout(300)
+
+# Leases and silences at a fraction of their time, where a test waits for one to run out.
+SHORT = {"NX_DTE_LEASE_S": "6", "NX_DTE_HEARTBEAT_S": "1"}
+LEAVE_S = 60.0
+PAUSE_S = 185
+BUILD = "yarn nx run-many -t build --projects=util,docs --parallel=2"
+
+
+def slow(target: str, seconds: float) -> str:
+    return json.dumps({target: {"seconds": seconds}}) + "\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    pipeline: Pipeline
+    coordinator: CoordinatorProcess
+    main: Job
+    agents: list[Job]
+
+
+def start(
+    stage: Stage, script: list[str], *, agents: int, slow_test_s: float = 0, **settings: str
+) -> Started:
+    """A pipeline whose jobs run; `ui:test` takes as long as it is told."""
+    changes: dict[str, str | None] | None = None
+    if slow_test_s:
+        changes = {"libs/ui/faults.json": slow("test", slow_test_s)}
+    coordinator = stage.coordinator(settings)
+    pipeline = stage.pipeline(stage.origin(changes), {**QUICK, **coordinator.variables()})
+    specs = pipeline.prepare_agents(agents)
+    main_spec = pipeline.prepare("nx-dte", script)
+    agent_jobs = [pipeline.start(spec) for spec in specs]
+    return Started(
+        pipeline=pipeline, coordinator=coordinator, main=pipeline.start(main_spec), agents=agent_jobs
+    )
+
+
+def view_of(stage: Stage, started: Started, task_id: str) -> dict[str, Any] | None:
+    """The coordinator's view of a task, once there is one."""
+    api = stage.api(started.coordinator)
+    ci_run = api.ci_run(str(started.pipeline.pipeline_id))
+    if ci_run is None:
+        return None
+    tasks = api.get(f"/api/v1/ci-runs/{ci_run['ci_run_id']}/tasks")["tasks"]
+    return next((task for task in tasks if task["task_id"] == task_id), None)
+
+
+def holder(stage: Stage, started: Started, task_id: str, timeout_s: float = 60) -> Job:
+    """The agent job that runs a task, waiting until one does."""
+    found: list[str] = []
+
+    def is_leased() -> bool:
+        view = view_of(stage, started, task_id)
+        if view is not None and view["state"] == "leased":
+            found.append(view["agent_name"])
+        return bool(found)
+
+    wait_until(is_leased, timeout_s, f"an agent runs {task_id}")
+    return next(job for job in started.agents if job.spec.name in found[0])
+
+
+@pytest.fixture(scope="module")
+def paused(shared_stage: Stage) -> Started:
+    """A main job with three minutes of other work between two commands; it runs while the other tests do."""
+    script = [START_CI_RUN, BUILD, f"sleep {PAUSE_S}", "yarn nx run-many -t test --projects=util"]
+    return start(shared_stage, script, agents=1)
+
+
+def test_agents_wait_for_their_main(stage: Stage, paused: Started) -> None:
+    """Asking for `paused` first starts the long pause."""
+    assert paused.main.is_running
+    coordinator = stage.coordinator()
+    pipeline = stage.pipeline(stage.origin(), {**QUICK, **coordinator.variables()})
+    [agent_spec] = pipeline.prepare_agents(1)
+    main_spec = pipeline.prepare("nx-dte", [START_CI_RUN, BUILD])
+    agent = pipeline.start(agent_spec)
+    agent.wait_for_text("wait", 30)
+    main = pipeline.start(main_spec)
+    assert main.wait(JOB_END_S) == 0
+    assert agent.wait(AGENT_END_S) == 0
+    late = pipeline.start(pipeline.prepare("too-late", recipe.AGENT_SCRIPT))
+    assert late.wait(AGENT_END_S) == 0
+    assert late.duration_s < 20
+
+
+def test_an_agent_whose_main_never_comes_gives_up(stage: Stage) -> None:
+    variables = {**QUICK, **stage.coordinator().variables(), "NX_CLOUD_AGENT_TIMEOUT_MS": "4000"}
+    pipeline = stage.pipeline(stage.origin(), variables)
+    agent = pipeline.start(pipeline.prepare("lonely", recipe.AGENT_SCRIPT))
+    assert agent.wait(45) == 0
+    assert "main" in agent.log
+
+
+def test_a_killed_agents_task_runs_on_another(stage: Stage) -> None:
+    script = [START_CI_RUN, "yarn nx run-many -t test --projects=ui,util,data --parallel=1"]
+    started = start(stage, script, agents=2, slow_test_s=8, **SHORT)
+    victim = holder(stage, started, "ui:test")
+    kill_all_of(victim.spec.clone)
+    assert started.main.wait(JOB_END_S) == 0
+    view = view_of(stage, started, "ui:test")
+    assert view is not None
+    assert view["attempt"] == 2
+    assert victim.spec.name not in view["agent_name"]
+    remarks = [
+        line.text for line in started.main.lines if "ui:test" in line.text and victim.spec.name in line.text
+    ]
+    assert remarks, "main's log says whose task went back"
+    survivor = next(job for job in started.agents if job is not victim)
+    assert survivor.wait(LEAVE_S) == 0
+
+
+@pytest.mark.parametrize("whole_host", [False, True], ids=["its process group", "every process of it"])
+def test_agents_leave_when_main_is_killed(stage: Stage, *, whole_host: bool) -> None:
+    script = [START_CI_RUN, "yarn nx run-many -t test --projects=ui,util --parallel=1"]
+    started = start(stage, script, agents=1, slow_test_s=5)
+    holder(stage, started, "ui:test")
+    started.main.kill()
+    if whole_host:
+        kill_all_of(started.main.spec.clone)
+    killed_at = time.monotonic()
+    assert started.agents[0].wait(LEAVE_S) == 0
+    assert time.monotonic() - killed_at < LEAVE_S
+    wait_until(partial(is_gone, started.main.spec.clone), 15, "main's helpers are gone")
+
+
+def test_a_killed_coordinator_loses_nothing(stage: Stage) -> None:
+    script = [START_CI_RUN, affected("test,build", "--parallel=2")]
+    started = start(stage, script, agents=2, slow_test_s=6)
+    holder(stage, started, "ui:test")
+    started.coordinator.kill()
+    started.coordinator.start()
+    assert started.main.wait(JOB_END_S) == 0
+    results = read_results(started.main.spec.clone.path / RUN_FILE)
+    assert results["ui:test"].code == 0
+    assert [agent.wait(LEAVE_S) for agent in started.agents] == [0, 0]
+
+
+def test_a_stopped_script_lets_its_agents_go(stage: Stage) -> None:
+    started = start(stage, [START_CI_RUN, "yarn nx-cloud record -- false", BUILD], agents=1)
+    assert started.main.wait(JOB_END_S) == 1
+    assert started.agents[0].wait(LEAVE_S) == 0
+
+
+def test_three_minutes_of_other_work_kill_nothing(paused: Started) -> None:
+    assert paused.main.wait(PAUSE_S + JOB_END_S) == 0
+    assert paused.agents[0].wait(LEAVE_S) == 0
+    assert "util:test" in read_results(paused.main.spec.clone.path / RUN_FILE)
+    assert paused.agents[0].duration_s > PAUSE_S

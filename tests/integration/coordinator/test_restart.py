@@ -1,0 +1,82 @@
+"""A restart loses nothing, and nobody is blamed for the coordinator's own absence."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from nx_dte.errors import ConfigurationError
+from tests.integration.coordinator.driver import task
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CHAIN = [
+    task("a:build"),
+    task("b:build", dependencies=["a:build"]),
+    task("c:build", dependencies=["b:build"]),
+]
+
+
+async def test_a_run_goes_on_where_it_was(start: Any) -> None:
+    async with start() as first:
+        driver = first.driver
+        run_id = (await driver.open_run())["ci_run_id"]
+        agent_id = await driver.join()
+        invocation_id = await driver.submit(run_id, CHAIN, payload="kept")
+        lease = (await driver.claim(agent_id))["leases"][0]
+        artifact_id = await driver.upload(lease["lease_id"])
+        before = await driver.events(run_id, limit=1000)
+
+    async with start() as second:
+        driver = second.driver
+        assert (await driver.events(run_id, limit=1000))["events"] == before["events"]
+        assert (await driver.report(agent_id, lease, artifact_id=artifact_id))["accepted"]
+        assert await driver.work_off(agent_id) == ["b:build", "c:build"]
+        payload = await driver.send("GET", f"/api/v1/invocations/{invocation_id}/payload")
+        assert payload.text == "kept"
+        data = await driver.send("GET", f"/api/v1/artifacts/{artifact_id}")
+        assert data.content == b"an archive"
+
+
+async def test_deadlines_that_passed_while_it_was_away_begin_anew(start: Any) -> None:
+    times = {"lease_s": 1.0, "heartbeat_s": 0.2, "main_silence_s": 1.0}
+    async with start(**times) as first:
+        run_id = (await first.driver.open_run())["ci_run_id"]
+        agent_id = await first.driver.join()
+        await first.driver.submit(run_id, CHAIN)
+        lease = (await first.driver.claim(agent_id))["leases"][0]
+    await asyncio.sleep(1.2)  # longer than every deadline
+
+    async with start(**times) as second:
+        driver = second.driver
+        await asyncio.sleep(0.3)  # several rounds of the reaper
+        assert (await driver.run(run_id))["state"] == "open"
+        assert (await driver.report(agent_id, lease))["accepted"]
+
+
+async def test_two_coordinators_do_not_share_a_data_folder(start: Any) -> None:
+    async with start():
+        with pytest.raises(ConfigurationError, match="another coordinator uses the data folder"):
+            async with start():
+                pass
+
+
+async def test_the_database_itself_refuses_a_second_live_lease(start: Any, tmp_path: Path) -> None:
+    async with start() as coordinator:
+        driver = coordinator.driver
+        run_id = (await driver.open_run())["ci_run_id"]
+        agent_id = await driver.join()
+        await driver.submit(run_id, CHAIN)
+        assert (await driver.claim(agent_id))["leases"]
+
+    database = sqlite3.connect(tmp_path / "data" / "coordinator.sqlite3")
+    with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
+        database.execute(
+            "INSERT INTO leases SELECT 'forged', ci_run_id, invocation_id, task_id, agent_id, attempt + 1, runs_alone,"
+            " state, granted_at, expires_at, ended_at FROM leases"
+        )
+    database.close()
