@@ -26,6 +26,7 @@ pytestmark = pytest.mark.timeout(300)
 # Leases and silences at a fraction of their time, where a test waits for one to run out.
 SHORT = {"NX_DTE_LEASE_S": "6", "NX_DTE_HEARTBEAT_S": "1"}
 LEAVE_S = 60.0
+GIVE_UP_S = 45.0
 PAUSE_S = 185
 BUILD = "yarn nx run-many -t build --projects=util,docs --parallel=2"
 
@@ -108,11 +109,16 @@ def test_agents_wait_for_their_main(stage: Stage, paused: Started) -> None:
 
 
 def test_an_agent_whose_main_never_comes_gives_up(stage: Stage) -> None:
+    """It did nothing, and its job says so; supervised (NX_DTE_MIRROR) it leaves with the code for having given up."""
     variables = {**QUICK, **stage.coordinator().variables(), "NX_CLOUD_AGENT_TIMEOUT_MS": "4000"}
     pipeline = stage.pipeline(stage.origin(), variables)
-    agent = pipeline.start(pipeline.prepare("lonely", recipe.AGENT_SCRIPT))
-    assert agent.wait(45) == 0
-    assert "main" in agent.log
+    bare = pipeline.start(pipeline.prepare("bare", recipe.AGENT_SCRIPT))
+    supervised = pipeline.start(
+        pipeline.prepare("supervised", recipe.AGENT_SCRIPT, own={"NX_DTE_MIRROR": "1"})
+    )
+    assert bare.wait(GIVE_UP_S) == 1
+    assert "main job" in bare.log
+    assert supervised.wait(GIVE_UP_S) == 76
 
 
 def test_a_killed_agents_task_runs_on_another(stage: Stage) -> None:

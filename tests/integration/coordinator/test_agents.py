@@ -275,10 +275,10 @@ async def test_a_main_that_falls_silent_in_mid_invocation_abandons_its_run(start
 
 
 async def test_pings_keep_a_run_open(start: Any) -> None:
-    async with start(main_silence_s=3) as coordinator:
+    async with start(main_silence_s=4) as coordinator:
         driver = coordinator.driver
         run_id = (await driver.open_run())["ci_run_id"]
-        until_s = time.monotonic() + 5
+        until_s = time.monotonic() + 6
         while time.monotonic() < until_s:
             answer = await driver.ask("POST", f"/api/v1/ci-runs/{run_id}/ping", json={"job_id": "991"})
             assert answer["state"] == "open"

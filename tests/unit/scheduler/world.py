@@ -4,7 +4,7 @@ The reference for a real store. It is strict about facts (no row is added twice 
 every invariant after each event, and parks agents that were refused work, as a waiting claim would be.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -59,7 +59,7 @@ class World(Memory):
     now: datetime = START
     done: list[effects.Effect] = field(default_factory=list)
     parked: set[AgentId] = field(default_factory=set)
-    _ids: count[int] = field(default_factory=lambda: count(1))
+    _ids: Iterator[int] = field(default_factory=lambda: count(1))
 
     # ---------------------------------------------------------------------------------- the engine
     def happens(self, slice_: Any, event: Any) -> Any:
@@ -87,7 +87,7 @@ class World(Memory):
             agent = self.agents[agent_id]
             if agent.state is AgentState.JOINED and not self.runs[agent.ci_run_id].state.is_over:
                 idle = policy.choose(
-                    self._candidates(agent.ci_run_id),
+                    self.candidates(agent.ci_run_id),
                     invocations=self.invocations,
                     held=[lease for lease in self.live_leases() if lease.agent_id == agent_id],
                     slots=None,

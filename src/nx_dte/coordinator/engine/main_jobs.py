@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from nx_dte.model.ids import CiRunId, InvocationId, RecordId, WorkspaceId
     from nx_dte.model.run import CiRun
 
-SEEN_AGAIN_S = 2.0  # main's signs of life closer together than this are worth no write
+SEEN_AGAIN_S = 1.0  # signs of life closer together than this are worth no transaction
 _SEEN_MEMORY = 10_000
 
 

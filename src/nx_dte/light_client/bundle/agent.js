@@ -17,7 +17,12 @@ const { log } = require('./log');
 const { getSearchPaths, nxVersion, probe } = require('./nx-internals');
 
 const WAIT_S = 20;
-/** With NX_DTE_MIRROR=1 an agent says by its exit code how it ended; alone it leaves with 0, or 1 where nothing was done. */
+/** @type {Record<string, import('./flags').Kind>} */
+const START_AGENT_FLAGS = { verbose: 'ignored-switch', targets: 'ignored-text' };
+/**
+ * With NX_DTE_MIRROR=1 an agent says by its exit code how it ended. Without, every orderly end is a 0: an agent job that
+ * is red because its main never came, or because main had to go on alone, would make a good pipeline red.
+ */
 const EXIT = { coordinatorLost: 75, gaveUp: 76, mainFailed: 77, refused: 78 };
 
 class Agent {
@@ -233,7 +238,8 @@ function leaveOnSignal(agent) {
 
 /** @param {import('./environment').Environment} environment @returns {Promise<number>} */
 async function startAgent(environment) {
-  parseFlags('start-agent', process.argv.slice(3), { verbose: 'ignored-switch', targets: 'ignored-text' });
+  const { ignored } = parseFlags('start-agent', process.argv.slice(3), START_AGENT_FLAGS);
+  if (ignored.length > 0) log.info(`ignored, they have no meaning here: ${ignored.join(', ')}`);
   if (environment.noCloud) {
     log.info('NX_NO_CLOUD=true: nothing is distributed, this agent has nothing to do.');
     return 0;
@@ -248,10 +254,8 @@ async function startAgent(environment) {
     const joined = await agent.join();
     if (joined.decision === 'refused') throw new ExitWith(mirror(EXIT.refused, 1), joined.message);
     if (joined.decision === 'wait') {
-      throw new ExitWith(
-        mirror(EXIT.gaveUp, 1),
-        `gave up after ${environment.agentTimeoutS} s: no main job opened a CI run for ${environment.ciId}. Does it run \`nx-cloud start-ci-run\`, in this pipeline?`,
-      );
+      const how = `gave up after ${environment.agentTimeoutS} s: no main job opened a CI run for ${environment.ciId}.`;
+      throw new ExitWith(mirror(EXIT.gaveUp, 0), `${how} Does it run \`nx-cloud start-ci-run\`, in this pipeline?`);
     }
     const end = joined.decision === 'joined' ? await agent.serve() : joined;
     log.info(`leaving: ${end.message || end.reason}`);
@@ -259,7 +263,7 @@ async function startAgent(environment) {
     return environment.mirrorExitCodes && (await agent.hasMainFailed()) ? EXIT.mainFailed : 0;
   } catch (error) {
     await agent.leave('other', 0);
-    if (error instanceof ExitWith && error.code === EXIT.coordinatorLost) error.code = mirror(error.code, 1);
+    if (error instanceof ExitWith && error.code === EXIT.coordinatorLost) error.code = mirror(error.code, 0);
     throw error;
   }
 }

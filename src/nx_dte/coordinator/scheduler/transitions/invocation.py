@@ -1,7 +1,7 @@
 """The invocation: submitted, settled when its last task ends, or cancelled."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from nx_dte.coordinator.scheduler import facts, policy, submission
 from nx_dte.coordinator.scheduler.answers import Decision, InvocationAnswer
@@ -15,7 +15,7 @@ from nx_dte.coordinator.scheduler.transitions import run as runs
 from nx_dte.coordinator.scheduler.transitions import task as tasks
 from nx_dte.model.artifact import Artifact
 from nx_dte.model.event import EventKind
-from nx_dte.model.ids import ArtifactId, InvocationId
+from nx_dte.model.ids import ArtifactId, InvocationId, TaskId
 from nx_dte.model.invocation import CancelReason, Invocation, InvocationState
 from nx_dte.model.lease import LeaseState
 from nx_dte.model.run import CiRunState, RunOutcome
@@ -93,8 +93,8 @@ def _add_tasks(draft: Draft, invocation: Invocation, event: InvocationSubmitted,
     for task_id in order:
         submitted = by_id[task_id]
         missing = sum(by_id[dependency].hit is None for dependency in dependencies[task_id])
-        task = _new_task(draft, invocation, submitted, missing, longest_s[task_id])
-        task = replace(task, dependencies=dependencies[task_id])
+        place = _Place(dependencies=dependencies[task_id], missing=missing, priority_s=longest_s[task_id])
+        task = _new_task(draft, invocation, submitted, place)
         draft.tasks.add(task.key, task)
         if submitted.hit is not None:
             _finish_hit(draft, task, submitted, slice_.artifacts)
@@ -102,10 +102,17 @@ def _add_tasks(draft: Draft, invocation: Invocation, event: InvocationSubmitted,
             draft.tell(EventKind.TASK_READY, f"{task_id} is ready: it waits for no other task.", task=task)
 
 
-def _new_task(
-    draft: Draft, invocation: Invocation, submitted: SubmittedTask, missing: int, priority_s: float
-) -> Task:
-    is_ready = missing == 0
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """Where a task stands in its graph."""
+
+    dependencies: tuple[TaskId, ...]
+    missing: int
+    priority_s: float
+
+
+def _new_task(draft: Draft, invocation: Invocation, submitted: SubmittedTask, place: _Place) -> Task:
+    is_ready = place.missing == 0
     return Task(
         invocation_id=invocation.invocation_id,
         ci_run_id=invocation.ci_run_id,
@@ -119,9 +126,10 @@ def _new_task(
         # Nx's own product runs tasks that are not cacheable with parallelism 1.
         runs_alone=not submitted.is_parallel or not (submitted.is_cacheable or submitted.is_noop),
         outputs=submitted.outputs,
+        dependencies=place.dependencies,
         state=TaskState.READY if is_ready else TaskState.BLOCKED,
-        unfinished_dependencies=missing,
-        priority_s=priority_s,
+        unfinished_dependencies=place.missing,
+        priority_s=place.priority_s,
         ready_at=draft.now if is_ready else None,
     )
 

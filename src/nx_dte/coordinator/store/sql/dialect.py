@@ -93,9 +93,9 @@ def _own_transactions(engine: Engine, begin: str) -> None:
         connection.exec_driver_sql(begin)
 
 
-def insert(connection: Connection, table: Table) -> Insert:
+def insert(dialect_name: str, table: Table) -> Insert:
     """An INSERT that knows ON CONFLICT."""
-    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+    return postgresql.insert(table) if dialect_name == "postgresql" else sqlite.insert(table)
 
 
 @contextmanager

@@ -248,7 +248,7 @@ class SqlReads(TaskReads):
 
     def counts(self) -> StateCounts:
         def by_state(statement: Select[Any]) -> dict[str, int]:
-            return dict(self._connection.execute(statement).tuples().all())
+            return {row[0]: row[1] for row in self._connection.execute(statement)}
 
         live_tasks = (
             select(tables.tasks.c.state, func.count())

@@ -77,6 +77,8 @@ class GroupCommitWriter:
         is_open = True
         while is_open:
             group, is_open = self._next_group()
+            # From here on a work can no longer be cancelled: its waiter may go away, its result has a place to go.
+            group = [item for item in group if item.future.set_running_or_notify_cancel()]
             if group:
                 self._commit(group)
 

@@ -10,15 +10,15 @@ from sqlalchemy import and_, bindparam, select, update
 
 from nx_dte.coordinator.store.errors import ConflictError
 from nx_dte.coordinator.store.sql import mapping, tables
-from nx_dte.coordinator.store.sql.dialect import insert
 from nx_dte.coordinator.store.sql.reads import NEWEST_RUN, SqlReads
 from nx_dte.coordinator.store.sql.task_reads import pick
+from nx_dte.coordinator.store.sql.upserts import upserts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from sqlalchemy import ColumnElement, Table, Update
+    from sqlalchemy import ColumnElement, Connection, Table, Update
 
     from nx_dte.model.access import Token
     from nx_dte.model.agent import Agent
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from nx_dte.model.task import Task
 
 COMPRESSION = "zlib"
-LEARNING_RATE = 0.5  # the newest duration counts half: code changes faster than noise averages out
 _RUN_ID = tables.ci_runs.c.ci_run_id
 _NEW = "new_"  # prefix of a new value's parameter, so that it never collides with a column of the WHERE
 
@@ -90,7 +89,11 @@ UPDATE_LEASE = _update(tables.leases, ["lease_id"], ["state", "expires_at", "end
 
 
 class SqlSession(SqlReads):
-    """`Session` on one connection."""
+    """`Session` on one connection; every change is written at once."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self._upserts = upserts(connection.dialect.name)
 
     # -------------------------------------------------------------------------------------- locking
     def lock_run(self, ci_run_id: CiRunId) -> CiRun | None:
@@ -132,14 +135,7 @@ class SqlSession(SqlReads):
         self._change(mapping.CI_RUN, UPDATE_RUN, [run])
 
     def upsert_main_job(self, main_job: MainJob) -> None:
-        row = mapping.MAIN_JOB.write(main_job)
-        statement = insert(self._connection, tables.ci_run_jobs).values(row)
-        self._connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=["ci_run_id", "job_id"],
-                set_={"joined_at": row["joined_at"], "left_at": row["left_at"]},
-            )
-        )
+        self._connection.execute(self._upserts.main_job, mapping.MAIN_JOB.write(main_job))
 
     def insert_record(self, record: Record) -> None:
         self._insert(mapping.RECORD, tables.records, [record])
@@ -197,46 +193,33 @@ class SqlSession(SqlReads):
     # ------------------------------------------------------------------------- artifacts, cache, rest
     def insert_artifact(self, artifact: Artifact) -> None:
         self.ensure_workspace(artifact.workspace_id, artifact.created_at)
-        statement = insert(self._connection, tables.artifacts).values(mapping.ARTIFACT.write(artifact))
-        self._connection.execute(statement.on_conflict_do_nothing())
+        self._connection.execute(self._upserts.artifact, mapping.ARTIFACT.write(artifact))
 
     def insert_cache_entry(self, entry: CacheEntry) -> bool:
-        statement = insert(self._connection, tables.cache_entries).values(mapping.CACHE_ENTRY.write(entry))
-        return self._connection.execute(statement.on_conflict_do_nothing()).rowcount == 1
+        return (
+            self._connection.execute(self._upserts.cache_entry, mapping.CACHE_ENTRY.write(entry)).rowcount
+            == 1
+        )
 
     def learn_duration(
         self, workspace_id: WorkspaceId, key: DurationKey, duration_s: float, at: datetime
     ) -> None:
-        known = tables.task_durations.c
-        statement = insert(self._connection, tables.task_durations).values(
-            workspace_id=workspace_id,
-            project=key.project,
-            target=key.target,
-            configuration=key.configuration or "",
-            duration_s=duration_s,
-            samples=1,
-            updated_at=at,
-        )
-        self._connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=["workspace_id", "target", "project", "configuration"],
-                set_={
-                    "duration_s": known.duration_s
-                    + LEARNING_RATE * (statement.excluded.duration_s - known.duration_s),
-                    "samples": known.samples + 1,
-                    "updated_at": statement.excluded.updated_at,
-                },
-            )
-        )
+        row = {
+            "workspace_id": workspace_id,
+            "project": key.project,
+            "target": key.target,
+            "configuration": key.configuration or "",
+            "duration_s": duration_s,
+            "samples": 1,
+            "updated_at": at,
+        }
+        self._connection.execute(self._upserts.duration, row)
 
     def append_events(self, events: Sequence[Event]) -> None:
         self._insert(mapping.EVENT, tables.events, events)
 
     def ensure_workspace(self, workspace_id: WorkspaceId, at: datetime) -> None:
-        statement = insert(self._connection, tables.workspaces).values(
-            workspace_id=workspace_id, created_at=at
-        )
-        self._connection.execute(statement.on_conflict_do_nothing())
+        self._connection.execute(self._upserts.workspace, {"workspace_id": workspace_id, "created_at": at})
 
     def insert_token(self, token: Token) -> None:
         self.ensure_workspace(token.workspace_id, token.created_at)
