@@ -77,6 +77,7 @@ class CoordinatorSettings(BaseSettings):
     max_lost_attempts: int = Field(
         3, ge=1, le=100, description="attempts ended by a lost agent before the task is lost"
     )
+    max_attempts: int = Field(10, ge=1, le=1000, description="attempts of one task in all")
     reap_interval_s: Annotated[float, Field(gt=0, le=60)] = Field(
         0.5, description="how often deadlines are looked at"
     )

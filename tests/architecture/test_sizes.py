@@ -7,7 +7,9 @@ import pytest
 
 MAX_MODULE_LINES = 500
 MAX_FUNCTION_LINES = 60
-MAX_LIGHT_CLIENT_LINES = 1500
+# docs/why.md says why these two.
+MAX_LIGHT_CLIENT_LINES = 2400
+MAX_ARCHIVE_LINES = 800
 
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLE = ROOT / "src/nx_dte/light_client/bundle"
@@ -50,6 +52,8 @@ def test_functions_are_small(module: Path) -> None:
 
 
 def test_light_client_is_small() -> None:
-    sizes = {_name(path): _lines(path) for path in sorted(BUNDLE.glob("*.js"))}
-    assert sizes, f"no light client in {BUNDLE}"
-    assert sum(sizes.values()) <= MAX_LIGHT_CLIENT_LINES, sizes
+    sizes = {path.name: _lines(path) for path in sorted(BUNDLE.glob("*.js"))}
+    archive = {name: size for name, size in sizes.items() if name.startswith(("archive", "tar"))}
+    assert archive, f"no archive modules in {BUNDLE}"
+    assert sum(archive.values()) <= MAX_ARCHIVE_LINES, archive
+    assert sum(sizes.values()) - sum(archive.values()) <= MAX_LIGHT_CLIENT_LINES, sizes

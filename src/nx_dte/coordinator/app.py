@@ -120,6 +120,7 @@ def _wire(settings: CoordinatorSettings, store: SqlStore, static: StaticTokens) 
             main_silence_s=settings.main_silence_s,
             explicit_completion_s=settings.explicit_completion_s,
             max_lost_attempts=settings.max_lost_attempts,
+            max_attempts=settings.max_attempts,
         ),
         now=_now,
         new_id=_new_id,

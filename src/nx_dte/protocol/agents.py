@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from nx_dte.protocol.base import Digest, Identifier, ShortText, Time, WaitSeconds, WireModel
+from nx_dte.protocol.base import Digest, Identifier, LongText, ShortText, Time, WaitSeconds, WireModel
 
 MAX_HELD = 1024
 
@@ -98,6 +98,7 @@ class Report(WireModel):
     artifact_id: Digest | None = None
     started_at: Time
     ended_at: Time
+    message: LongText | None = None
 
 
 class Reports(WireModel):

@@ -274,6 +274,7 @@ async def test_a_main_that_falls_silent_in_mid_invocation_abandons_its_run(start
         assert (await driver.tasks(run_id))["a:build"]["outcome"] == "cancelled"
 
 
+@pytest.mark.slow
 async def test_pings_keep_a_run_open(start: Any) -> None:
     async with start(main_silence_s=4) as coordinator:
         driver = coordinator.driver

@@ -93,6 +93,7 @@ def _reported(report: wire.Report, caller: Identity) -> events.TaskReported:
         artifact_id=None if report.artifact_id is None else ArtifactId(report.artifact_id),
         started_at=report.started_at,
         ended_at=report.ended_at,
+        message=report.message,
     )
 
 

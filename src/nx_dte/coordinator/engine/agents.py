@@ -73,7 +73,7 @@ class Agents:
 
         def work(session: Session, context: Context) -> Decision[ClaimAnswer]:
             run, agent = loading.agent_with_run(session, workspace_id, agent_id)
-            slice_ = loading.claim_slice(session, run, agent, event.holding, context.limits)
+            slice_ = loading.claim_slice(session, run, agent, event, context.limits)
             return decide(slice_, event, context)
 
         async def attempt() -> ClaimAnswer:

@@ -8,18 +8,17 @@ from nx_dte.coordinator.engine.errors import NotFoundError
 from nx_dte.coordinator.scheduler import events, policy, state
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from nx_dte.coordinator.scheduler.context import Limits
     from nx_dte.coordinator.store.base import Reads, Session
     from nx_dte.model.agent import Agent
-    from nx_dte.model.ids import AgentId, CiRunId, InvocationId, LeaseId, TaskKey, WorkspaceId
+    from nx_dte.model.ids import AgentId, CiRunId, InvocationId, TaskKey, WorkspaceId
     from nx_dte.model.invocation import Invocation
     from nx_dte.model.lease import Lease
     from nx_dte.model.run import CiRun
     from nx_dte.model.task import Task
 
 T = TypeVar("T")
+FEW_CANDIDATES = 12
 
 
 def found(value: T | None, what: str, key: str) -> T:
@@ -118,9 +117,10 @@ class TaskLoader:
 
 
 def claim_slice(
-    session: Session, run: CiRun, agent: Agent, holding: Collection[LeaseId], limits: Limits
+    session: Session, run: CiRun, agent: Agent, event: events.TasksClaimed, limits: Limits
 ) -> state.ClaimSlice:
     """For an agent that asks for work."""
+    holding = event.holding
     loader = TaskLoader(session, limits)
     leases = session.live_leases_of_agent(agent.agent_id)
     invocations = session.invocations(run.ci_run_id, running_only=True)
@@ -130,10 +130,11 @@ def claim_slice(
         if invocation.has_bailed:
             continue
         ready: list[Task] = []
+        # Enough for every slot, and some more to choose between equals; most agents have a few slots only.
+        slots = invocation.parallel if event.slots is None else event.slots
+        limit = min(policy.CANDIDATES, max(FEW_CANDIDATES, 2 * slots))
         for runs_alone in (False, True):
-            ready += session.ready_tasks(
-                invocation.invocation_id, runs_alone=runs_alone, limit=policy.CANDIDATES
-            )
+            ready += session.ready_tasks(invocation.invocation_id, runs_alone=runs_alone, limit=limit)
         with_dependencies = [task.task_id for task in ready if task.dependencies]
         held_bytes.update(session.held_bytes(invocation.invocation_id, with_dependencies, agent.agent_id))
         candidates += ready

@@ -59,9 +59,9 @@ def _write_one(session: Session, fact: Fact, now: datetime) -> None:  # noqa: C9
         case facts.AgentChanged(agent=agent):
             session.update_agent(agent)
         case facts.CacheEntryAdded(entry=entry):
-            session.insert_cache_entry(entry)
+            session.insert_cache_entries([entry])
         case facts.DurationLearned(workspace_id=workspace_id, key=key, duration_s=duration_s):
-            session.learn_duration(workspace_id, key, duration_s, now)
+            session.learn_durations([(workspace_id, key, duration_s)], now)
         case (
             facts.TaskAdded()
             | facts.TaskChanged()

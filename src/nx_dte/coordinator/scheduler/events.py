@@ -171,6 +171,8 @@ class TaskReported:
     artifact_id: ArtifactId | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    message: str | None = None
+    """Why, where the task itself could not say: it was not even started, or its outputs could not be kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -303,10 +303,14 @@ class Session(Reads, Protocol):
         """Keep it, unless there is one; returns whether it is new."""
         ...
 
-    def learn_duration(
-        self, workspace_id: WorkspaceId, key: DurationKey, duration_s: float, at: datetime
+    def insert_cache_entries(self, entries: Sequence[CacheEntry]) -> None:
+        """Keep those that are new."""
+        ...
+
+    def learn_durations(
+        self, learned: Sequence[tuple[WorkspaceId, DurationKey, float]], at: datetime
     ) -> None:
-        """Let a duration count half in what is remembered of the task."""
+        """Let each duration count half in what is remembered of its task."""
         ...
 
     def append_events(self, events: Sequence[Event]) -> None:

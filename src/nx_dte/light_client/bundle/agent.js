@@ -178,7 +178,8 @@ class Agent {
     try {
       result = await this.pool.run(lease);
     } catch (error) {
-      const message = `${lease.task_id} could not be run: ${/** @type {Error} */ (error).message}`;
+      const why = /** @type {Error} */ (error).message.slice(0, 4000);
+      const message = `${lease.task_id} could not be run: ${why}`;
       log.error(message);
       result = {
         outcome: 'failed',

@@ -143,6 +143,17 @@ class Executor {
     getTaskDetails()?.recordTaskDetails?.([{ hash: task.hash, project, target, configuration }]);
   }
 
+  /**
+   * Nx merges a configuration's options into the target it was given: here, where one process runs many tasks, the next
+   * task of that target would run with them. So each task gets a copy of its project to spoil.
+   * @param {any} task
+   */
+  graphFor(task) {
+    const { nodes } = this.projectGraph;
+    const { project } = task.target;
+    return { ...this.projectGraph, nodes: { ...nodes, [project]: structuredClone(nodes[project]) } };
+  }
+
   /** Nx's own runner on a graph of one. @param {any} task @param {any} payload @returns {Promise<TaskEnd>} */
   async execute(task, payload) {
     const { skipNxCache, captureStderr, verbose } = payload.options;
@@ -185,7 +196,7 @@ class Executor {
       [task],
       { ...this.runnerOptions, parallel: 1, skipNxCache, captureStderr, lifeCycle },
       {
-        projectGraph: this.projectGraph,
+        projectGraph: this.graphFor(task),
         nxJson: this.nxJson,
         taskGraph,
         hasher: this.hasher,

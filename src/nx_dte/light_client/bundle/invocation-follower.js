@@ -220,7 +220,7 @@ class InvocationFollower {
   async finishHere(why) {
     await Promise.all(this.settling);
     this.ownAgent?.close();
-    if (this.invocationId) this.coordinator.cancel(this.invocationId, 'main_goes_on_alone').catch(() => {});
+    if (this.invocationId) this.coordinator.cancel(this.invocationId, 'taken_back').catch(() => {});
     const { tasks, options, context } = this.plan;
     const isBad = (/** @type {string} */ taskId) => ['failure', 'skipped'].includes(this.statuses[taskId] ?? '');
     for (const [taskId, { dependencies }] of tasks) {

@@ -118,7 +118,7 @@ def _accept(draft: Draft, slice_: ReportSlice, event: TaskReported, lease: Lease
         started_at=event.started_at or lease.granted_at,
         ended_at=event.ended_at or draft.now,
     )
-    tasks.finish(draft, done, message=_sentence(done, slice_.agent.name), lease=reported)
+    tasks.finish(draft, done, message=_sentence(done, slice_.agent.name, event.message), lease=reported)
     draft.effects.count(Counter.TASK_ATTEMPTS, reason=event.outcome.value)
     if is_success:
         tasks.unblock(draft, slice_.dependents)
@@ -127,11 +127,12 @@ def _accept(draft: Draft, slice_: ReportSlice, event: TaskReported, lease: Lease
         tasks.failure_spreads(draft, done, slice_.doomed)
 
 
-def _sentence(task: Task, agent_name: str) -> str:
+def _sentence(task: Task, agent_name: str, why: str | None) -> str:
     duration = f"{tasks.seconds_between(task.started_at, task.ended_at):.1f} s"
     if task.outcome is TaskOutcome.SUCCEEDED:
         return f"{task.task_id} succeeded on agent {agent_name} in {duration}."
-    return f"{task.task_id} failed with exit code {task.code} on agent {agent_name} after {duration}."
+    ending = f": {why}" if why else "."
+    return f"{task.task_id} failed with exit code {task.code} on agent {agent_name} after {duration}{ending}"
 
 
 def _remember(

@@ -6,19 +6,14 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
-from sqlalchemy.exc import IntegrityError, OperationalError
-
-from nx_dte.coordinator.store.errors import ConflictError, StoreClosedError
+from nx_dte.coordinator.store.errors import StoreClosedError
 from nx_dte.coordinator.store.sql import dialect
 from nx_dte.coordinator.store.sql.migrate import migrate
 from nx_dte.coordinator.store.sql.reads import SqlReads
 from nx_dte.coordinator.store.sql.writer import GroupCommitWriter, PooledWriter
-from nx_dte.coordinator.store.sql.writes import SqlSession
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from sqlalchemy import Connection
 
     from nx_dte.coordinator.store.base import Reads, Session
     from nx_dte.coordinator.store.sql.writer import Writer
@@ -46,7 +41,7 @@ class SqlStore:
 
     async def write(self, work: Callable[[Session], T]) -> T:
         """Run the work in a transaction."""
-        return await asyncio.wrap_future(self._writer.submit(lambda connection: _guarded(connection, work)))
+        return await asyncio.wrap_future(self._writer.submit(work))
 
     async def read(self, work: Callable[[Reads], T]) -> T:
         """Run the work on a snapshot."""
@@ -67,12 +62,3 @@ class SqlStore:
         self._readers.shutdown()
         self._write_engine.dispose()
         self._read_engine.dispose()
-
-
-def _guarded(connection: Connection, work: Callable[[Session], T]) -> T:
-    try:
-        return work(SqlSession(connection))
-    except IntegrityError as error:
-        raise ConflictError(f"the database refused a change: {error.orig}") from error
-    except OperationalError as error:  # a deadlock or a serialization failure on PostgreSQL; a full disk
-        raise ConflictError(f"the database could not make a change: {error.orig}") from error

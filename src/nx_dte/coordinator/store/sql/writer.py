@@ -1,7 +1,9 @@
 """Writing: one thread with group commit for SQLite, a pool of transactions for PostgreSQL.
 
 SQLite has one write lock, so one thread does all writing. Works that queue up while a commit is under way share the
-next transaction, each in a savepoint of its own: one bad event is undone alone, and the disk is synced once for all.
+next transaction and its one sync of the disk. A work that fails before it has written anything (a refusal does) simply
+has no part in it; if anything else fails, all is undone and every work is tried again in a transaction of its own, so
+that one bad event never spoils another.
 On PostgreSQL each work is a transaction, and the CI run's row lock keeps events of one run in order.
 """
 
@@ -13,13 +15,18 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from nx_dte.coordinator.store.errors import StoreClosedError
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from nx_dte.coordinator.store.errors import ConflictError, StoreClosedError
 from nx_dte.coordinator.store.sql.dialect import WRITERS
+from nx_dte.coordinator.store.sql.unit_of_work import UnitOfWork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sqlalchemy import Connection, Engine
+
+    from nx_dte.coordinator.store.sql.writes import SqlSession
 
 T = TypeVar("T")
 MAX_GROUP = 64
@@ -28,7 +35,7 @@ MAX_GROUP = 64
 class Writer(Protocol):
     """Runs works in transactions."""
 
-    def submit(self, work: Callable[[Connection], T]) -> Future[T]:
+    def submit(self, work: Callable[[SqlSession], T]) -> Future[T]:
         """Run the work; the future is done when its changes are durable."""
         ...
 
@@ -39,7 +46,7 @@ class Writer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Queued:
-    work: Callable[[Connection], Any]
+    work: Callable[[SqlSession], Any]
     future: Future[Any]
 
 
@@ -55,7 +62,7 @@ class GroupCommitWriter:
         self._thread = threading.Thread(target=self._run, name="nx-dte-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, work: Callable[[Connection], T]) -> Future[T]:
+    def submit(self, work: Callable[[SqlSession], T]) -> Future[T]:
         """Queue the work."""
         future: Future[T] = Future()
         with self._lock:  # so that nothing is queued behind the end marker
@@ -96,23 +103,43 @@ class GroupCommitWriter:
         return group, False
 
     def _commit(self, group: Sequence[_Queued]) -> None:
-        done: list[tuple[Future[Any], Any]] = []
-        refused: list[tuple[Future[Any], Exception]] = []
         try:
             with self._engine.begin() as connection:
-                for item in group:
-                    try:
-                        with connection.begin_nested():
-                            done.append((item.future, item.work(connection)))
-                    except Exception as error:  # noqa: BLE001 - handed to whoever waits for it
-                        refused.append((item.future, error))
-        except Exception as error:  # noqa: BLE001 - nothing of the group is durable: all of them hear so
-            refused = [(item.future, error) for item in group]
-            done = []
-        for future, failure in refused:
-            future.set_exception(failure)
-        for future, result in done:
-            future.set_result(result)
+                outcomes = _run_together(connection, group)
+        except Exception as error:  # noqa: BLE001 - handed to whoever waits for it
+            if len(group) == 1:
+                group[0].future.set_exception(translated(error))
+                return
+            for item in group:
+                self._commit([item])
+            return
+        for item, (result, refusal) in zip(group, outcomes, strict=True):
+            if refusal is None:
+                item.future.set_result(result)
+            else:
+                item.future.set_exception(refusal)
+
+
+def _run_together(connection: Connection, group: Sequence[_Queued]) -> list[tuple[Any, Exception | None]]:
+    session = UnitOfWork(connection)
+    outcomes: list[tuple[Any, Exception | None]] = []
+    for item in group:
+        before = session.writes
+        try:
+            outcomes.append((item.work(session), None))
+        except Exception as refusal:
+            if session.writes != before:
+                raise  # half-written: undo everything
+            outcomes.append((None, refusal))
+    session.flush()
+    return outcomes
+
+
+def translated(error: Exception) -> Exception:
+    """A database's own words for 'not now' become ours."""
+    if isinstance(error, IntegrityError | OperationalError):  # a constraint; a deadlock, a lock, a full disk
+        return ConflictError(f"the database refused a change: {error.orig}; try again")
+    return error
 
 
 class PooledWriter:
@@ -122,12 +149,18 @@ class PooledWriter:
         self._engine = engine
         self._pool = ThreadPoolExecutor(WRITERS, thread_name_prefix="nx-dte-writer")
 
-    def submit(self, work: Callable[[Connection], T]) -> Future[T]:
+    def submit(self, work: Callable[[SqlSession], T]) -> Future[T]:
         """Run the work in a thread of the pool."""
 
         def run() -> T:
-            with self._engine.begin() as connection:
-                return work(connection)
+            try:
+                with self._engine.begin() as connection:
+                    session = UnitOfWork(connection)
+                    result = work(session)
+                    session.flush()
+                    return result
+            except (IntegrityError, OperationalError) as error:
+                raise translated(error) from error
 
         try:
             return self._pool.submit(run)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from sqlalchemy import ColumnElement, Connection, Table, Update
+    from sqlalchemy import ColumnElement, Connection, Executable, Table, Update
 
     from nx_dte.model.access import Token
     from nx_dte.model.agent import Agent
@@ -114,15 +114,19 @@ class SqlSession(SqlReads):
         return self._one(mapping.CI_RUN, LOCK_RUN_OF_LEASE, lease_id=lease_id)
 
     # --------------------------------------------------------------------------------- how to write
+    def _write(self, statement: Executable, rows: Any = None) -> int:
+        """The one place where anything is changed; returns how many rows were."""
+        return self._connection.execute(statement, rows).rowcount
+
     def _insert(self, mapper: mapping.Mapper[Any], table: Table, values: Sequence[Any]) -> None:
         if values:
-            self._connection.execute(table.insert(), [mapper.write(value) for value in values])
+            self._write(table.insert(), [mapper.write(value) for value in values])
 
     def _change(self, mapper: mapping.Mapper[Any], statement: Update, values: Sequence[Any]) -> None:
         if not values:
             return
         rows = [{_NEW + name: new for name, new in mapper.write(value).items()} for value in values]
-        changed = self._connection.execute(statement, rows).rowcount
+        changed = self._write(statement, rows)
         if changed != len(rows):
             raise ConflictError(f"{len(rows) - changed} of {len(rows)} changes came too late; try again")
 
@@ -135,7 +139,7 @@ class SqlSession(SqlReads):
         self._change(mapping.CI_RUN, UPDATE_RUN, [run])
 
     def upsert_main_job(self, main_job: MainJob) -> None:
-        self._connection.execute(self._upserts.main_job, mapping.MAIN_JOB.write(main_job))
+        self._write(self._upserts.main_job, mapping.MAIN_JOB.write(main_job))
 
     def insert_record(self, record: Record) -> None:
         self._insert(mapping.RECORD, tables.records, [record])
@@ -153,7 +157,7 @@ class SqlSession(SqlReads):
             "compression": COMPRESSION,
             "payload": zlib.compress(payload.encode(), level=1),
         }
-        self._connection.execute(tables.invocation_payloads.insert(), row)
+        self._write(tables.invocation_payloads.insert(), row)
 
     # ----------------------------------------------------------------------------------------- tasks
     def insert_tasks(self, tasks: Sequence[Task]) -> None:
@@ -164,7 +168,7 @@ class SqlSession(SqlReads):
             for dependency in sorted(set(task.dependencies))
         ]
         if edges:
-            self._connection.execute(tables.task_dependencies.insert(), edges)
+            self._write(tables.task_dependencies.insert(), edges)
 
     def update_tasks(self, tasks: Sequence[Task]) -> None:
         self._change(mapping.TASK, UPDATE_TASK, tasks)
@@ -188,38 +192,43 @@ class SqlSession(SqlReads):
             update(tables.agents).where(tables.LIVE_AGENT).values(seen_at=now),
             update(tables.leases).where(tables.LIVE_LEASE).values(expires_at=lease_expires_at),
         )
-        return sum(self._connection.execute(change).rowcount for change in changes)
+        return sum(self._write(change) for change in changes)
 
     # ------------------------------------------------------------------------- artifacts, cache, rest
     def insert_artifact(self, artifact: Artifact) -> None:
         self.ensure_workspace(artifact.workspace_id, artifact.created_at)
-        self._connection.execute(self._upserts.artifact, mapping.ARTIFACT.write(artifact))
+        self._write(self._upserts.artifact, mapping.ARTIFACT.write(artifact))
 
     def insert_cache_entry(self, entry: CacheEntry) -> bool:
-        return (
-            self._connection.execute(self._upserts.cache_entry, mapping.CACHE_ENTRY.write(entry)).rowcount
-            == 1
-        )
+        return self._write(self._upserts.cache_entry, mapping.CACHE_ENTRY.write(entry)) == 1
 
-    def learn_duration(
-        self, workspace_id: WorkspaceId, key: DurationKey, duration_s: float, at: datetime
+    def insert_cache_entries(self, entries: Sequence[CacheEntry]) -> None:
+        if entries:
+            self._write(self._upserts.cache_entry, [mapping.CACHE_ENTRY.write(entry) for entry in entries])
+
+    def learn_durations(
+        self, learned: Sequence[tuple[WorkspaceId, DurationKey, float]], at: datetime
     ) -> None:
-        row = {
-            "workspace_id": workspace_id,
-            "project": key.project,
-            "target": key.target,
-            "configuration": key.configuration or "",
-            "duration_s": duration_s,
-            "samples": 1,
-            "updated_at": at,
-        }
-        self._connection.execute(self._upserts.duration, row)
+        rows = [
+            {
+                "workspace_id": workspace_id,
+                "project": key.project,
+                "target": key.target,
+                "configuration": key.configuration or "",
+                "duration_s": duration_s,
+                "samples": 1,
+                "updated_at": at,
+            }
+            for workspace_id, key, duration_s in learned
+        ]
+        if rows:
+            self._write(self._upserts.duration, rows)
 
     def append_events(self, events: Sequence[Event]) -> None:
         self._insert(mapping.EVENT, tables.events, events)
 
     def ensure_workspace(self, workspace_id: WorkspaceId, at: datetime) -> None:
-        self._connection.execute(self._upserts.workspace, {"workspace_id": workspace_id, "created_at": at})
+        self._write(self._upserts.workspace, {"workspace_id": workspace_id, "created_at": at})
 
     def insert_token(self, token: Token) -> None:
         self.ensure_workspace(token.workspace_id, token.created_at)
@@ -228,7 +237,7 @@ class SqlSession(SqlReads):
     def revoke_token(self, token_id: TokenId, at: datetime) -> bool:
         columns = tables.tokens.c
         still_valid = and_(columns.token_id == token_id, columns.revoked_at.is_(None))
-        if self._connection.execute(update(tables.tokens).where(still_valid).values(revoked_at=at)).rowcount:
+        if self._write(update(tables.tokens).where(still_valid).values(revoked_at=at)):
             return True
         found = self._connection.execute(select(columns.token_id).where(columns.token_id == token_id)).first()
         return found is not None

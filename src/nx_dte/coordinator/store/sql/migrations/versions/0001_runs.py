@@ -1,4 +1,6 @@
-"""The first schema."""
+"""Workspaces, tokens, runs and what belongs to a run; artifacts and the cache."""
+
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,7 +14,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Make every table."""
+    """Make the tables."""
     _workspaces()
     _artifacts()
     _ci_runs()
@@ -25,17 +27,11 @@ def upgrade() -> None:
     _invocations()
     _records()
     _invocation_payloads()
-    _tasks()
-    _leases()
-    _task_dependencies()
 
 
 def downgrade() -> None:
-    """Drop every table, those that refer to others first."""
+    """Drop the tables, those that refer to others first."""
     for table in (
-        "task_dependencies",
-        "leases",
-        "tasks",
         "invocation_payloads",
         "records",
         "invocations",
@@ -77,8 +73,26 @@ def _artifacts() -> None:
 
 
 def _ci_runs() -> None:
-    op.create_table(
-        "ci_runs",
+    op.create_table("ci_runs", *_ci_runs_columns(), *_ci_runs_constraints())
+    with op.batch_alter_table("ci_runs", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_ci_runs_live",
+            ["main_seen_at"],
+            unique=False,
+            sqlite_where=sa.text("state IN ('open', 'stopping')"),
+            postgresql_where=sa.text("state IN ('open', 'stopping')"),
+        )
+        batch_op.create_index(
+            "uq_ci_runs_open",
+            ["workspace_id", "ci_id", "environment"],
+            unique=True,
+            sqlite_where=sa.text("state = 'open'"),
+            postgresql_where=sa.text("state = 'open'"),
+        )
+
+
+def _ci_runs_columns() -> list[sa.Column[Any]]:
+    return [
         sa.Column("ci_run_id", sa.String(length=64), nullable=False),
         sa.Column("workspace_id", sa.String(length=128), nullable=False),
         sa.Column("ci_id", sa.Text(), nullable=False),
@@ -105,6 +119,11 @@ def _ci_runs() -> None:
         sa.Column("created_at", UtcTime(), nullable=False),
         sa.Column("main_seen_at", UtcTime(), nullable=False),
         sa.Column("ended_at", UtcTime(), nullable=True),
+    ]
+
+
+def _ci_runs_constraints() -> list[sa.Constraint]:
+    return [
         sa.CheckConstraint(
             "(state IN ('finished', 'abandoned')) = (ended_at IS NOT NULL)",
             name=op.f("ck_ci_runs_ended_when_over"),
@@ -130,22 +149,7 @@ def _ci_runs() -> None:
             "attempt",
             name=op.f("uq_ci_runs_workspace_id_ci_id_environment_attempt"),
         ),
-    )
-    with op.batch_alter_table("ci_runs", schema=None) as batch_op:
-        batch_op.create_index(
-            "ix_ci_runs_live",
-            ["main_seen_at"],
-            unique=False,
-            sqlite_where=sa.text("state IN ('open', 'stopping')"),
-            postgresql_where=sa.text("state IN ('open', 'stopping')"),
-        )
-        batch_op.create_index(
-            "uq_ci_runs_open",
-            ["workspace_id", "ci_id", "environment"],
-            unique=True,
-            sqlite_where=sa.text("state = 'open'"),
-            postgresql_where=sa.text("state = 'open'"),
-        )
+    ]
 
 
 def _task_durations() -> None:
@@ -188,8 +192,19 @@ def _tokens() -> None:
 
 
 def _agents() -> None:
-    op.create_table(
-        "agents",
+    op.create_table("agents", *_agents_columns(), *_agents_constraints())
+    with op.batch_alter_table("agents", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_agents_live",
+            ["seen_at"],
+            unique=False,
+            sqlite_where=sa.text("state IN ('joined', 'draining')"),
+            postgresql_where=sa.text("state IN ('joined', 'draining')"),
+        )
+
+
+def _agents_columns() -> list[sa.Column[Any]]:
+    return [
         sa.Column("agent_id", sa.String(length=64), nullable=False),
         sa.Column("ci_run_id", sa.String(length=64), nullable=False),
         sa.Column("agent_key", sa.Text(), nullable=False),
@@ -205,6 +220,11 @@ def _agents() -> None:
         sa.Column("seen_at", UtcTime(), nullable=False),
         sa.Column("left_at", UtcTime(), nullable=True),
         sa.Column("left_reason", sa.Text(), nullable=True),
+    ]
+
+
+def _agents_constraints() -> list[sa.Constraint]:
+    return [
         sa.CheckConstraint(
             "(state IN ('left', 'lost')) = (left_at IS NOT NULL)", name=op.f("ck_agents_left_when_gone")
         ),
@@ -216,15 +236,7 @@ def _agents() -> None:
         ),
         sa.PrimaryKeyConstraint("agent_id", name=op.f("pk_agents")),
         sa.UniqueConstraint("ci_run_id", "agent_key", name=op.f("uq_agents_ci_run_id_agent_key")),
-    )
-    with op.batch_alter_table("agents", schema=None) as batch_op:
-        batch_op.create_index(
-            "ix_agents_live",
-            ["seen_at"],
-            unique=False,
-            sqlite_where=sa.text("state IN ('joined', 'draining')"),
-            postgresql_where=sa.text("state IN ('joined', 'draining')"),
-        )
+    ]
 
 
 def _cache_entries() -> None:
@@ -308,8 +320,11 @@ def _events() -> None:
 
 
 def _invocations() -> None:
-    op.create_table(
-        "invocations",
+    op.create_table("invocations", *_invocations_columns(), *_invocations_constraints())
+
+
+def _invocations_columns() -> list[sa.Column[Any]]:
+    return [
         sa.Column("invocation_id", sa.String(length=64), nullable=False),
         sa.Column("ci_run_id", sa.String(length=64), nullable=False),
         sa.Column("invocation_key", sa.Text(), nullable=False),
@@ -329,6 +344,11 @@ def _invocations() -> None:
         sa.Column("live_leases", sa.Integer(), nullable=False),
         sa.Column("created_at", UtcTime(), nullable=False),
         sa.Column("ended_at", UtcTime(), nullable=True),
+    ]
+
+
+def _invocations_constraints() -> list[sa.Constraint]:
+    return [
         sa.CheckConstraint("outcome IN ('succeeded', 'failed')", name=op.f("ck_invocations_outcome_known")),
         sa.CheckConstraint(
             "state = 'running' OR (tasks_unfinished = 0 AND live_leases = 0)",
@@ -352,7 +372,7 @@ def _invocations() -> None:
         sa.UniqueConstraint(
             "ci_run_id", "invocation_key", name=op.f("uq_invocations_ci_run_id_invocation_key")
         ),
-    )
+    ]
 
 
 def _records() -> None:
@@ -387,161 +407,4 @@ def _invocation_payloads() -> None:
             ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("invocation_id", name=op.f("pk_invocation_payloads")),
-    )
-
-
-def _tasks() -> None:
-    op.create_table(
-        "tasks",
-        sa.Column("invocation_id", sa.String(length=64), nullable=False),
-        sa.Column("ci_run_id", sa.String(length=64), nullable=False),
-        sa.Column("task_id", sa.Text(), nullable=False),
-        sa.Column("project", sa.Text(), nullable=False),
-        sa.Column("target", sa.Text(), nullable=False),
-        sa.Column("configuration", sa.Text(), nullable=True),
-        sa.Column("task_hash", sa.Text(), nullable=True),
-        sa.Column("is_cacheable", sa.Boolean(), nullable=False),
-        sa.Column("is_noop", sa.Boolean(), nullable=False),
-        sa.Column("runs_alone", sa.Boolean(), nullable=False),
-        sa.Column("outputs", JsonText(), nullable=False),
-        sa.Column("dependencies", JsonText(), nullable=False),
-        sa.Column("state", sa.String(length=32), nullable=False),
-        sa.Column("outcome", sa.String(length=32), nullable=True),
-        sa.Column("reason", sa.Text(), nullable=True),
-        sa.Column("code", sa.BigInteger(), nullable=True),
-        sa.Column("nx_status", sa.Text(), nullable=True),
-        sa.Column("artifact_id", sa.String(length=64), nullable=True),
-        sa.Column("artifact_size", sa.BigInteger(), nullable=True),
-        sa.Column("attempt", sa.Integer(), nullable=False),
-        sa.Column("lost_attempts", sa.Integer(), nullable=False),
-        sa.Column("unfinished_dependencies", sa.Integer(), nullable=False),
-        sa.Column("priority_s", sa.Float(), nullable=False),
-        sa.Column("agent_id", sa.String(length=64), nullable=True),
-        sa.Column("agent_name", sa.Text(), nullable=True),
-        sa.Column("ready_at", UtcTime(), nullable=True),
-        sa.Column("leased_at", UtcTime(), nullable=True),
-        sa.Column("started_at", UtcTime(), nullable=True),
-        sa.Column("ended_at", UtcTime(), nullable=True),
-        sa.CheckConstraint(
-            "(state = 'finished') = (outcome IS NOT NULL)", name=op.f("ck_tasks_outcome_when_finished")
-        ),
-        sa.CheckConstraint(
-            "outcome IN ('succeeded', 'failed', 'cached', 'skipped', 'cancelled', 'lost')",
-            name=op.f("ck_tasks_outcome_known"),
-        ),
-        sa.CheckConstraint(
-            "state <> 'leased' OR agent_id IS NOT NULL", name=op.f("ck_tasks_leased_by_someone")
-        ),
-        sa.CheckConstraint(
-            "state IN ('blocked', 'ready', 'leased', 'finished')", name=op.f("ck_tasks_state_known")
-        ),
-        sa.CheckConstraint(
-            "state NOT IN ('ready', 'leased') OR unfinished_dependencies = 0",
-            name=op.f("ck_tasks_ready_needs_dependencies"),
-        ),
-        sa.CheckConstraint(
-            "(artifact_id IS NULL) = (artifact_size IS NULL)", name=op.f("ck_tasks_artifact_whole")
-        ),
-        sa.CheckConstraint("attempt >= 1", name=op.f("ck_tasks_attempt_counts")),
-        sa.CheckConstraint("lost_attempts >= 0", name=op.f("ck_tasks_lost_attempts_counts")),
-        sa.CheckConstraint(
-            "unfinished_dependencies >= 0", name=op.f("ck_tasks_unfinished_dependencies_counts")
-        ),
-        sa.ForeignKeyConstraint(
-            ["ci_run_id"], ["ci_runs.ci_run_id"], name=op.f("fk_tasks_ci_runs"), ondelete="CASCADE"
-        ),
-        sa.ForeignKeyConstraint(
-            ["invocation_id"],
-            ["invocations.invocation_id"],
-            name=op.f("fk_tasks_invocations"),
-            ondelete="CASCADE",
-        ),
-        sa.PrimaryKeyConstraint("invocation_id", "task_id", name=op.f("pk_tasks")),
-    )
-    with op.batch_alter_table("tasks", schema=None) as batch_op:
-        batch_op.create_index("ix_tasks_ci_run_id", ["ci_run_id"], unique=False)
-        batch_op.create_index(
-            "ix_tasks_ready",
-            ["invocation_id", "runs_alone", sa.literal_column("priority_s DESC"), "task_id"],
-            unique=False,
-            sqlite_where=sa.text("state = 'ready'"),
-            postgresql_where=sa.text("state = 'ready'"),
-        )
-
-
-def _leases() -> None:
-    op.create_table(
-        "leases",
-        sa.Column("lease_id", sa.String(length=64), nullable=False),
-        sa.Column("ci_run_id", sa.String(length=64), nullable=False),
-        sa.Column("invocation_id", sa.String(length=64), nullable=False),
-        sa.Column("task_id", sa.Text(), nullable=False),
-        sa.Column("agent_id", sa.String(length=64), nullable=False),
-        sa.Column("attempt", sa.Integer(), nullable=False),
-        sa.Column("runs_alone", sa.Boolean(), nullable=False),
-        sa.Column("state", sa.String(length=32), nullable=False),
-        sa.Column("granted_at", UtcTime(), nullable=False),
-        sa.Column("expires_at", UtcTime(), nullable=False),
-        sa.Column("ended_at", UtcTime(), nullable=True),
-        sa.CheckConstraint("(state = 'live') = (ended_at IS NULL)", name=op.f("ck_leases_ended_unless_live")),
-        sa.CheckConstraint(
-            "state IN ('live', 'reported', 'expired', 'released', 'revoked')",
-            name=op.f("ck_leases_state_known"),
-        ),
-        sa.ForeignKeyConstraint(
-            ["agent_id"], ["agents.agent_id"], name=op.f("fk_leases_agents"), ondelete="CASCADE"
-        ),
-        sa.ForeignKeyConstraint(
-            ["ci_run_id"], ["ci_runs.ci_run_id"], name=op.f("fk_leases_ci_runs"), ondelete="CASCADE"
-        ),
-        sa.ForeignKeyConstraint(
-            ["invocation_id", "task_id"],
-            ["tasks.invocation_id", "tasks.task_id"],
-            name=op.f("fk_leases_tasks"),
-            ondelete="CASCADE",
-        ),
-        sa.PrimaryKeyConstraint("lease_id", name=op.f("pk_leases")),
-        sa.UniqueConstraint(
-            "invocation_id", "task_id", "attempt", name=op.f("uq_leases_invocation_id_task_id_attempt")
-        ),
-    )
-    with op.batch_alter_table("leases", schema=None) as batch_op:
-        batch_op.create_index(
-            "ix_leases_live_agent",
-            ["agent_id"],
-            unique=False,
-            sqlite_where=sa.text("state = 'live'"),
-            postgresql_where=sa.text("state = 'live'"),
-        )
-        batch_op.create_index(
-            "ix_leases_live_expiry",
-            ["expires_at"],
-            unique=False,
-            sqlite_where=sa.text("state = 'live'"),
-            postgresql_where=sa.text("state = 'live'"),
-        )
-        batch_op.create_index(
-            "uq_leases_live",
-            ["invocation_id", "task_id"],
-            unique=True,
-            sqlite_where=sa.text("state = 'live'"),
-            postgresql_where=sa.text("state = 'live'"),
-        )
-
-
-def _task_dependencies() -> None:
-    op.create_table(
-        "task_dependencies",
-        sa.Column("invocation_id", sa.String(length=64), nullable=False),
-        sa.Column("task_id", sa.Text(), nullable=False),
-        sa.Column("dependency_id", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["invocation_id", "task_id"],
-            ["tasks.invocation_id", "tasks.task_id"],
-            name=op.f("fk_task_dependencies_tasks"),
-            ondelete="CASCADE",
-        ),
-        sa.PrimaryKeyConstraint(
-            "invocation_id", "dependency_id", "task_id", name=op.f("pk_task_dependencies")
-        ),
     )
