@@ -17,7 +17,7 @@ import nx_dte
 from nx_dte.coordinator.api.application import build_api, build_metrics_app
 from nx_dte.coordinator.api.services import ApiServices
 from nx_dte.coordinator.api.serving import serve_until_told
-from nx_dte.coordinator.artifacts import ArtifactService, open_blob_store
+from nx_dte.coordinator.artifacts import ArtifactService, inspect_archive, open_blob_store
 from nx_dte.coordinator.auth import AuthService, StaticTokens, read_or_make
 from nx_dte.coordinator.engine.service import Engine
 from nx_dte.coordinator.engine.tokens import StoredTokens
@@ -109,6 +109,7 @@ def _wire(settings: CoordinatorSettings, store: SqlStore, static: StaticTokens) 
         staging=artifacts_folder / "staging",
         max_bytes=settings.artifact_max_bytes,
         new_name=_new_id,
+        inspect=inspect_archive,
     )
     engine = Engine(
         store=store,

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from tests.support.archives import archive_of
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
@@ -107,7 +109,8 @@ class Driver:
         body = {"slots": None, "holding": [], "wait_s": wait_s, **other}
         return dict(await self.ask("POST", f"/api/v1/agents/{agent_id}/claim", json=body))
 
-    async def upload(self, lease_id: str, data: bytes = b"an archive") -> str:
+    async def upload(self, lease_id: str, terminal_output: bytes = b"what it printed") -> str:
+        data = archive_of(terminal_output)
         answer = await self.ask(
             "PUT",
             f"/api/v1/leases/{lease_id}/artifact",

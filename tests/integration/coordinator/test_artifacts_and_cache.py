@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import os
+import tarfile
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests.integration.coordinator.driver import digest, pieces, task
+from tests.support.archives import archive_of, entry, link
 
 if TYPE_CHECKING:
     from tests.integration.coordinator.conftest import Running
     from tests.integration.coordinator.driver import Driver
 
-DATA = b"bytes of an archive" * 100_000
+DATA = archive_of(os.urandom(1_900_000))
+SIZE = len(archive_of(b"what it printed"))
 ARTIFACT_ID = hashlib.sha256(DATA).hexdigest()
 
 
@@ -94,7 +101,7 @@ async def test_an_accepted_report_fills_the_shared_cache(driver: Driver) -> None
     artifact_id = await driver.upload(lease["lease_id"])
     await driver.report(agent_id, lease, artifact_id=artifact_id)
 
-    assert await found(driver, lease["hash"]) == {"artifact_id": artifact_id, "size": 10, "scope": "shared"}
+    assert await found(driver, lease["hash"]) == {"artifact_id": artifact_id, "size": SIZE, "scope": "shared"}
     assert await found(driver, lease["hash"], run_id) is not None
     assert await found(driver, "unknown") is None
 
@@ -111,12 +118,12 @@ async def test_a_read_only_run_fills_only_its_own_cache(coordinator: Running) ->
 
 
 async def test_cache_entries_are_written_once(driver: Driver) -> None:
-    first = await put(driver, "/api/v1/cache/h1", b"the first")
-    second = await put(driver, "/api/v1/cache/h1", b"another one")
+    first = await put(driver, "/api/v1/cache/h1", archive_of(b"the first"))
+    second = await put(driver, "/api/v1/cache/h1", archive_of(b"another one"))
 
     assert first == {"stored": True, "scope": "shared"}
     assert second == {"stored": False, "scope": "shared"}
-    assert (await found(driver, "h1"))["artifact_id"] == hashlib.sha256(b"the first").hexdigest()
+    assert (await found(driver, "h1"))["artifact_id"] == hashlib.sha256(archive_of(b"the first")).hexdigest()
 
 
 async def test_a_read_only_token_stores_within_its_run_only(coordinator: Running) -> None:
@@ -125,7 +132,7 @@ async def test_a_read_only_token_stores_within_its_run_only(coordinator: Running
 
     headers = {"nx-dte-digest": digest(b"x")}
     refused = await driver.refused("PUT", "/api/v1/cache/h2", content=b"x", headers=headers)
-    stored = await put(driver, "/api/v1/cache/h2", b"poison", **{"nx-dte-ci-run": run_id})
+    stored = await put(driver, "/api/v1/cache/h2", archive_of(b"poison"), **{"nx-dte-ci-run": run_id})
 
     assert refused == (403, "token_read_only")
     assert stored == {"stored": True, "scope": "run"}
@@ -135,16 +142,16 @@ async def test_a_read_only_token_stores_within_its_run_only(coordinator: Running
 async def test_a_trusted_entry_hides_an_untrusted_one(coordinator: Running) -> None:
     untrusted = coordinator.read_only
     run_id = (await untrusted.open_run())["ci_run_id"]
-    await put(untrusted, "/api/v1/cache/h3", b"poison", **{"nx-dte-ci-run": run_id})
+    await put(untrusted, "/api/v1/cache/h3", archive_of(b"poison"), **{"nx-dte-ci-run": run_id})
 
-    await put(coordinator.driver, "/api/v1/cache/h3", b"honest")
+    await put(coordinator.driver, "/api/v1/cache/h3", archive_of(b"honest"))
 
     assert (await found(untrusted, "h3", run_id))["scope"] == "shared"
 
 
 async def test_main_can_upload_its_own_hits_for_agents(driver: Driver) -> None:
     run_id = (await driver.open_run())["ci_run_id"]
-    uploaded = await put(driver, f"/api/v1/ci-runs/{run_id}/artifacts", b"a local hit")
+    uploaded = await put(driver, f"/api/v1/ci-runs/{run_id}/artifacts", archive_of(b"a local hit"))
     hit = {"nx_status": "local-cache", "artifact_id": uploaded["artifact_id"]}
 
     await driver.submit(run_id, [task("a:build", hit=hit), task("b:build", dependencies=["a:build"])])
@@ -152,6 +159,62 @@ async def test_main_can_upload_its_own_hits_for_agents(driver: Driver) -> None:
     tasks = await driver.tasks(run_id)
     assert (tasks["a:build"]["outcome"], tasks["b:build"]["state"]) == ("cached", "ready")
     assert tasks["a:build"]["artifact"]["artifact_id"] == uploaded["artifact_id"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"no archive at all", id="garbage"),
+        pytest.param(archive_of(b"cut off")[:-20], id="cut off"),
+        pytest.param(gzip.compress(b""), id="empty"),
+        *(
+            pytest.param(archive_of(entries=[item]), id=name)
+            for name, item in {
+                "parent": entry("outputs/../../etc/cron.d/x"),
+                "absolute": entry("/etc/cron.d/x"),
+                "absolute below outputs": entry("outputs//etc/x"),
+                "elsewhere": entry("other/x"),
+                "git hook": entry("outputs/.git/hooks/post-checkout"),
+                "link out": link("outputs/dist/x", "../../../etc"),
+                "absolute link": link("outputs/dist/x", "/etc/passwd"),
+                "link out behind a false root": link(
+                    "outputs/x", "/etc/passwd", pax_headers={"NX-DTE.root": "/etc/../builds"}
+                ),
+                "hard link": entry("outputs/x", type=tarfile.LNKTYPE, linkname="/etc/passwd"),
+                "device": entry("outputs/x", type=tarfile.CHRTYPE),
+            }.items()
+        ),
+    ],
+)
+async def test_what_could_leave_the_workspace_is_never_published(coordinator: Running, data: bytes) -> None:
+    driver = coordinator.driver
+    _, agent_id, lease = await a_lease(driver)
+    path = f"/api/v1/leases/{lease['lease_id']}/artifact"
+
+    refused = await driver.refused("PUT", path, content=data, headers={"nx-dte-digest": digest(data)})
+
+    assert refused == (400, "unsafe_archive")
+    assert list((coordinator.data_dir / "artifacts" / "staging").iterdir()) == []
+    assert list((coordinator.data_dir / "artifacts" / "objects").rglob("*")) == []
+    result = await driver.report(agent_id, lease, artifact_id=hashlib.sha256(data).hexdigest())
+    assert (result["accepted"], result["reason"]) == (False, "artifact_missing")
+
+
+async def test_links_that_stay_inside_are_welcome(driver: Driver) -> None:
+    _, _, lease = await a_lease(driver)
+    inside = {"NX-DTE.root": "/builds/shop"}
+    data = archive_of(
+        entries=[
+            entry("outputs/dist/x", b"x"),
+            link("outputs/dist/near", "x"),
+            link("outputs/dist/deep/up", "../../coverage"),
+            link("outputs/dist/absolute", "/builds/shop/dist/x", pax_headers=inside),
+        ]
+    )
+
+    answer = await put(driver, f"/api/v1/leases/{lease['lease_id']}/artifact", data)
+
+    assert answer["size"] == len(data)
 
 
 async def test_a_malformed_artifact_id_reaches_no_file(driver: Driver) -> None:

@@ -41,7 +41,11 @@ def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> BlobStore:
 def service(blobs: BlobStore, tmp_path: Path) -> ArtifactService:
     names = count()
     made = ArtifactService(
-        blobs=blobs, staging=tmp_path / "staging", max_bytes=LIMIT, new_name=lambda: str(next(names))
+        blobs=blobs,
+        staging=tmp_path / "staging",
+        max_bytes=LIMIT,
+        new_name=lambda: str(next(names)),
+        inspect=lambda _: None,
     )
     made.start()
     return made

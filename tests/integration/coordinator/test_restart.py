@@ -10,6 +10,7 @@ import pytest
 
 from nx_dte.errors import ConfigurationError
 from tests.integration.coordinator.driver import task
+from tests.support.archives import archive_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +40,7 @@ async def test_a_run_goes_on_where_it_was(start: Any) -> None:
         payload = await driver.send("GET", f"/api/v1/invocations/{invocation_id}/payload")
         assert payload.text == "kept"
         data = await driver.send("GET", f"/api/v1/artifacts/{artifact_id}")
-        assert data.content == b"an archive"
+        assert data.content == archive_of(b"what it printed")
 
 
 async def test_deadlines_that_passed_while_it_was_away_begin_anew(start: Any) -> None:

@@ -49,6 +49,7 @@ STATUS: dict[str, tuple[int, str]] = {
     "malformed": (400, "correct the request; docs/protocol.md has its form"),
     "digest_mismatch": (400, "upload the artifact again"),
     "upload_cut": (400, "upload the artifact again"),
+    "unsafe_archive": (400, "narrow the task's outputs to plain files and links inside the workspace"),
     "unknown_dependency": (400, "submit every task that another one depends on"),
     "dependency_cycle": (400, "break the cycle in the task graph"),
     "duplicate_task": (400, "submit each task once"),

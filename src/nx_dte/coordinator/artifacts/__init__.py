@@ -9,8 +9,10 @@ from nx_dte.coordinator.artifacts.errors import (
     ArtifactTooLargeError,
     DigestMismatchError,
     NoSpaceError,
+    UnsafeArchiveError,
     UploadCutError,
 )
+from nx_dte.coordinator.artifacts.inspection import inspect_archive
 from nx_dte.coordinator.artifacts.service import ArtifactService, StoredArtifact
 from nx_dte.coordinator.artifacts.urls import open_blob_store
 
@@ -21,6 +23,8 @@ __all__ = [
     "DigestMismatchError",
     "NoSpaceError",
     "StoredArtifact",
+    "UnsafeArchiveError",
     "UploadCutError",
+    "inspect_archive",
     "open_blob_store",
 ]

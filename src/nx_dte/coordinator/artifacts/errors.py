@@ -21,6 +21,12 @@ class UploadCutError(NxDteError):
     code = "upload_cut"
 
 
+class UnsafeArchiveError(NxDteError):
+    """The upload is no archive of a task's outputs, or it could write outside the workspace."""
+
+    code = "unsafe_archive"
+
+
 class NoSpaceError(NxDteError):
     """The coordinator has no space left to keep the artifact."""
 

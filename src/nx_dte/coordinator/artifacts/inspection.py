@@ -6,6 +6,7 @@ still be told, and before anything is stored under a name that others trust.
 
 from __future__ import annotations
 
+import gzip
 import posixpath
 import tarfile
 import zlib
@@ -23,7 +24,7 @@ ROOT_RECORD: Final = "NX-DTE.root"
 _CHUNK = 1024 * 1024
 
 
-def inspect(path: Path) -> None:
+def inspect_archive(path: Path) -> None:
     """Read the whole archive at `path`, keeping nothing of it.
 
     Raises:
@@ -32,14 +33,20 @@ def inspect(path: Path) -> None:
     seen: set[str] = set()
     unpacked = 0
     try:
-        with tarfile.open(path, mode="r|gz", bufsize=_CHUNK, errorlevel=2) as archive:
+        with (
+            gzip.open(path) as unzipped,
+            tarfile.open(fileobj=unzipped, mode="r|", bufsize=_CHUNK, errorlevel=2) as archive,
+        ):
             for member in archive:
-                archive.members = []  # tarfile would keep every header it has seen
+                archive.members = []  # type: ignore[attr-defined]  # or tarfile keeps every header it has seen
                 _check_member(member)
                 seen.add(member.name.rstrip("/"))
                 unpacked += member.size
                 if unpacked > MAX_UNPACKED_BYTES:
                     raise UnsafeArchiveError(f"the archive unpacks to more than {MAX_UNPACKED_BYTES} bytes")
+            # The checksum stands at the very end, behind tar's padding.
+            if unzipped.read(_CHUNK) and unzipped.read(1):
+                raise UnsafeArchiveError("data follows the end of the archive")
     except (tarfile.TarError, EOFError, OSError, zlib.error, UnicodeError, ValueError) as error:
         raise UnsafeArchiveError(f"the upload is no sound gzip tar: {error}") from error
     if not seen >= TEXTS:

@@ -31,12 +31,19 @@ class ArtifactService:
     """Checks uploads on their way into a blob store."""
 
     def __init__(
-        self, *, blobs: BlobStore, staging: Path, max_bytes: int, new_name: Callable[[], str]
+        self,
+        *,
+        blobs: BlobStore,
+        staging: Path,
+        max_bytes: int,
+        new_name: Callable[[], str],
+        inspect: Callable[[Path], None],
     ) -> None:
         self._blobs = blobs
         self._staging = staging
         self._max_bytes = max_bytes
         self._new_name = new_name
+        self._inspect = inspect
 
     def start(self) -> int:
         """Remove what uploads of an earlier process left behind; returns how many files that were."""
@@ -55,6 +62,7 @@ class ArtifactService:
             ArtifactTooLargeError: it is, or says it will be, over the limit.
             DigestMismatchError: the bytes are others than announced.
             UploadCutError: fewer bytes came than announced.
+            UnsafeArchiveError: it is no archive, or one that could write outside the workspace.
             NoSpaceError: the disk is full.
         """
         expected = parse_digest(digest)
@@ -73,6 +81,7 @@ class ArtifactService:
                 raise DigestMismatchError(
                     f"the upload has sha256 {upload.digest} but was announced as {expected}; upload it again"
                 )
+            await asyncio.to_thread(self._inspect, upload.path)
             with space_errors():
                 await self._blobs.publish(upload.path, blob_key(workspace, expected))
             return StoredArtifact(artifact_id=expected, size=upload.size)

@@ -83,6 +83,8 @@ class Agents:
                 self._metrics.claim_duration_seconds.observe(time.perf_counter() - began)
             return answer
 
+        if patience.wait_s <= 0:
+            return await attempt()
         ci_run_id = await self._run_of(workspace_id, agent_id)
         with self._notifier.listen(agents_topic(ci_run_id)) as listener:
             return await until(
