@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import httpx2
+import stamina
 
 from nx_dte.demo.errors import DemoFailedError
 from nx_dte.demo.figures import TaskRun
@@ -21,6 +22,8 @@ class CoordinatorApi:
     url: str
     token: str
 
+    # A reader's question may be asked again: a coordinator that restarts is away for some seconds.
+    @stamina.retry(on=httpx2.TransportError, attempts=5, timeout=30.0)
     def get(self, path: str, **query: str) -> Any:
         """One request; raises with the server's own words when it refuses."""
         response = httpx2.get(
