@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -12,10 +14,12 @@ import pytest
 
 from nx_dte.demo import recipe
 from tests.support.nx_results import RUN_FILE, read_results
-from tests.support.processes import is_gone, kill_all_of, wait_until
+from tests.support.processes import is_gone, kill_all_of, processes_of, wait_until
 from tests.support.stage import AGENT_END_S, JOB_END_S, QUICK, START_CI_RUN, affected
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from nx_dte.demo.coordinator import CoordinatorProcess
     from nx_dte.demo.jobs import Job
     from nx_dte.demo.pipeline import Pipeline
@@ -28,6 +32,7 @@ SHORT = {"NX_DTE_LEASE_S": "6", "NX_DTE_HEARTBEAT_S": "1"}
 LEAVE_S = 60.0
 GIVE_UP_S = 45.0
 PAUSE_S = 185
+SLOW_PROJECTS = ("libs/ui", "libs/util", "libs/data", "apps/shop", "apps/admin", "apps/api")
 BUILD = "yarn nx run-many -t build --projects=util,docs --parallel=2"
 
 
@@ -44,12 +49,18 @@ class Started:
 
 
 def start(
-    stage: Stage, script: list[str], *, agents: int, slow_test_s: float = 0, **settings: str
+    stage: Stage,
+    script: list[str],
+    *,
+    agents: int,
+    slow_test_s: float = 0,
+    slow_projects: Sequence[str] = ("libs/ui",),
+    **settings: str,
 ) -> Started:
-    """A pipeline whose jobs run; `ui:test` takes as long as it is told."""
+    """A pipeline whose jobs run; tests of the slow projects (`ui:test`) take as long as they are told."""
     changes: dict[str, str | None] | None = None
     if slow_test_s:
-        changes = {"libs/ui/faults.json": slow("test", slow_test_s)}
+        changes = {f"{project}/faults.json": slow("test", slow_test_s) for project in slow_projects}
     coordinator = stage.coordinator(settings)
     pipeline = stage.pipeline(stage.origin(changes), {**QUICK, **coordinator.variables()})
     specs = pipeline.prepare_agents(agents)
@@ -141,8 +152,9 @@ def test_a_killed_agents_task_runs_on_another(stage: Stage) -> None:
 
 @pytest.mark.parametrize("whole_host", [False, True], ids=["its process group", "every process of it"])
 def test_agents_leave_when_main_is_killed(stage: Stage, *, whole_host: bool) -> None:
-    script = [START_CI_RUN, "yarn nx run-many -t test --projects=ui,util --parallel=1"]
-    started = start(stage, script, agents=1, slow_test_s=5)
+    """There is more than a minute of work left, so the agent does not leave for want of it."""
+    script = [START_CI_RUN, "yarn nx run-many -t test --projects=ui,util,data,shop,admin,api --parallel=1"]
+    started = start(stage, script, agents=1, slow_test_s=15, slow_projects=SLOW_PROJECTS)
     holder(stage, started, "ui:test")
     started.main.kill()
     if whole_host:
@@ -153,16 +165,32 @@ def test_agents_leave_when_main_is_killed(stage: Stage, *, whole_host: bool) -> 
     wait_until(partial(is_gone, started.main.spec.clone), 15, "main's helpers are gone")
 
 
-def test_a_killed_coordinator_loses_nothing(stage: Stage) -> None:
+@pytest.mark.parametrize("away_s", [0, 40])
+def test_a_killed_coordinator_loses_nothing(stage: Stage, away_s: float) -> None:
+    """Tasks end, upload and report while it is away."""
     script = [START_CI_RUN, affected("test,build", "--parallel=2")]
     started = start(stage, script, agents=2, slow_test_s=6)
     holder(stage, started, "ui:test")
     started.coordinator.kill()
+    time.sleep(away_s)
     started.coordinator.start()
     assert started.main.wait(JOB_END_S) == 0
     results = read_results(started.main.spec.clone.path / RUN_FILE)
     assert results["ui:test"].code == 0
     assert [agent.wait(LEAVE_S) for agent in started.agents] == [0, 0]
+
+
+def test_a_killed_executor_costs_one_attempt_of_its_tasks_and_no_more(stage: Stage) -> None:
+    script = [START_CI_RUN, "yarn nx run-many -t test --projects=ui,util --parallel=2"]
+    started = start(stage, script, agents=1, slow_test_s=5)
+    agent = holder(stage, started, "ui:test")
+    (executor,) = [
+        pid for pid, command in processes_of(agent.spec.clone).items() if command.endswith("/executor.js")
+    ]
+    os.kill(executor, signal.SIGKILL)
+    assert started.main.wait(JOB_END_S) == 0
+    assert agent.wait(LEAVE_S) == 0
+    assert agent.log.count("done: ui:test") == 1
 
 
 def test_a_stopped_script_lets_its_agents_go(stage: Stage) -> None:

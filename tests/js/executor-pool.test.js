@@ -14,21 +14,27 @@ const agent = new net.Socket({ fd: 3 });
 const send = (m) => agent.write(JSON.stringify(m) + '\\n');
 agent.on('close', () => process.exit(0));
 if (process.env.FAKE_START === 'crash') process.exit(3);
+let config;
 readline.createInterface({ input: agent }).on('line', (line) => {
+  if (!config) {
+    config = JSON.parse(line);
+    if (process.env.FAKE_START !== 'hang') send({ ready: true });
+    return;
+  }
   const { lease_id: leaseId, task_id: task } = JSON.parse(line);
   if (task === 'ok') send({ leaseId, result: { pid: process.pid } });
-  if (task === 'bad') send({ leaseId, failed: 'no such task' });
+  if (task === 'bad') send({ leaseId, failed: 'no such task', isTasksFault: true });
+  if (task === 'away') send({ leaseId, failed: 'no coordinator', isTasksFault: false });
   if (task === 'crash') process.kill(process.pid, 'SIGKILL');
   if (task === 'hang') console.log('sleeper', spawn('sleep', ['300'], { stdio: 'ignore' }).pid);
 });
-send({ ready: true });
 `;
 
-/** @param {import('node:test').TestContext} t @param {{tasksPerChild?: number, env?: Record<string, string>}} [options] */
-function makePool(t, { tasksPerChild, env = {} } = {}) {
+/** @param {import('node:test').TestContext} t @param {{tasksPerChild?: number, readyWithinMs?: number, env?: Record<string, string>}} [options] */
+function makePool(t, { env = {}, ...limits } = {}) {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'nx-dte-test-'));
   fs.writeFileSync(path.join(folder, 'executor.js'), FAKE_EXECUTOR);
-  const pool = new ExecutorPool({}, folder, folder, { ...process.env, ...env }, tasksPerChild);
+  const pool = new ExecutorPool({ token: 'secret' }, folder, { ...process.env, ...env }, limits);
   t.after(() => {
     pool.close();
     fs.rmSync(folder, { recursive: true });
@@ -49,16 +55,29 @@ test('tasks run in one child, and a failed one only fails itself', async (t) => 
   const pool = makePool(t);
   const [a, b] = await Promise.all([pool.run(lease('ok')), pool.run(lease('ok'))]);
   assert.equal(a.pid, b.pid);
-  await assert.rejects(pool.run(lease('bad')), /no such task/);
+  await assert.rejects(pool.run(lease('bad')), { message: 'no such task', isTasksFault: true });
+  await assert.rejects(pool.run(lease('away')), { message: 'no coordinator', isTasksFault: false });
   assert.equal((await pool.run(lease('ok'))).pid, a.pid);
 });
 
-test('the child is replaced after so many tasks, and nothing is lost meanwhile', async (t) => {
-  const pool = makePool(t, { tasksPerChild: 2 });
-  const results = await Promise.all(Array.from({ length: 7 }, () => pool.run(lease('ok'))));
+/** How many of the tasks each child ran. @param {{pid: number}[]} results */
+const shares = (results) => {
   const counts = new Map();
   for (const { pid } of results) counts.set(pid, (counts.get(pid) ?? 0) + 1);
-  assert.deepEqual([...counts.values()], [2, 2, 2, 1]);
+  return [...counts.values()];
+};
+
+test('an idle child is replaced after so many tasks', async (t) => {
+  const pool = makePool(t, { tasksPerChild: 2 });
+  const results = [];
+  for (let count = 0; count < 5; count++) results.push(await pool.run(lease('ok')));
+  assert.deepEqual(shares(results), [2, 2, 1]);
+});
+
+test('a child that is never idle is drained in the end, and nothing is lost meanwhile', async (t) => {
+  const pool = makePool(t, { tasksPerChild: 2 });
+  const results = await Promise.all(Array.from({ length: 23 }, () => pool.run(lease('ok'))));
+  assert.deepEqual(shares(results), [10, 10, 3]);
 });
 
 test('a crash gives every task of the child one more try; the second is the task’s failure', async (t) => {
@@ -69,11 +88,29 @@ test('a crash gives every task of the child one more try; the second is the task
   assert.ok((await pool.run(lease('ok'))).pid, 'the pool goes on');
 });
 
-test('a child that cannot start is told at once, not waited for', async (t) => {
-  const pool = makePool(t, { env: { FAKE_START: 'crash' } });
-  const waiting = pool.run(lease('ok'));
-  await assert.rejects(pool.ready, /could not start \(code 3\)/);
-  await assert.rejects(waiting, /could not start/);
+for (const [how, limits] of /** @type {const} */ ([
+  ['crash', {}],
+  ['hang', { readyWithinMs: 50 }],
+])) {
+  test(`children that ${how} at their start are given up, with every task that waits`, async (t) => {
+    const pool = makePool(t, { env: { FAKE_START: how }, ...limits });
+    const waiting = assert.rejects(pool.run(lease('ok')), /could not start, 3 times in a row/);
+    await assert.rejects(pool.broken, /could not start, 3 times in a row/);
+    await waiting;
+    await assert.rejects(pool.run(lease('ok')), /ending/);
+  });
+}
+
+test('a crash ends what the tasks had started', async (t) => {
+  const pool = makePool(t);
+  await pool.ready;
+  pool.run(lease('hang')).catch(() => {});
+  const { pid } = /** @type {{pid: number}} */ (/** @type {any} */ (pool).child.process);
+  const children = () => fs.readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
+  await until(() => children() !== '');
+  const sleeper = Number(children());
+  process.kill(pid, 'SIGKILL');
+  await until(() => processInfo(sleeper) === null);
 });
 
 test('forgetting the last task of a child ends it with everything it started', async (t) => {

@@ -35,8 +35,8 @@ test('a switch is on alone, off as --no-…, and takes true, false, 1 or 0', () 
 });
 
 test('what means nothing here is named as ignored, with its value', () => {
-  const { values, ignored } = parse('--rules', 'file.yaml', '--debug', '--after=x');
-  assert.deepEqual(ignored, ['--rules', '--debug']);
+  const { values, ignored } = parse('--rules', 'file.yaml', '--no-debug', '--after=x');
+  assert.deepEqual(ignored, ['--rules', '--no-debug']);
   assert.deepEqual(values, { after: ['x'] });
 });
 

@@ -25,7 +25,8 @@ async function serve(t, answer) {
   return `http://127.0.0.1:${port}`;
 }
 /** @param {string} baseUrl */
-const clientOf = (baseUrl, retries = 0) => new HttpClient({ baseUrl, token: 'secret', retries, noTimeouts: false });
+const clientOf = (baseUrl, retries = 0) =>
+  new HttpClient({ baseUrl, token: 'secret', retries, patienceS: 10, noTimeouts: false });
 /** @param {http.IncomingMessage} request */
 async function bodyOf(request) {
   const chunks = [];
@@ -88,6 +89,19 @@ test('503 and cut connections are tried again, as often as allowed', async (t) =
   calls = 0;
   await assert.rejects(clientOf(url, 0).json('GET', '/'), CoordinatorUnreachable);
   assert.equal(calls, 1);
+});
+
+test('patience is a time: through a restart, and not longer', async (t) => {
+  let calls = 0;
+  const startedAt = Date.now();
+  const url = await serve(t, (_, response) => {
+    calls++;
+    if (Date.now() - startedAt < 1000) return void response.writeHead(503).end();
+    response.end('{}');
+  });
+  await assert.rejects(clientOf(url, 1000).json('GET', '/', undefined, { patienceS: 0.3 }), CoordinatorUnreachable);
+  assert.ok(calls > 1 && Date.now() - startedAt < 1000);
+  assert.deepEqual(await clientOf(url, 1000).json('GET', '/', undefined, { patienceS: 10 }), {});
 });
 
 test('a silent server is given up on', async (t) => {

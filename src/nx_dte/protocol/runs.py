@@ -171,6 +171,7 @@ class FollowEvents(WireModel):
 
     after: int = Field(0, ge=0)
     invocation_id: str | None = None
+    agent_id: str | None = None
     kinds: str = ""
     limit: int = Field(200, ge=1, le=MAX_EVENTS)
     wait_s: WaitSeconds = 0

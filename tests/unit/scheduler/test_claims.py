@@ -198,3 +198,17 @@ def test_an_agent_that_becomes_free_hears_of_the_lone_task_it_waits_beside(world
     world.report(lease)
     assert agent not in world.parked
     assert names(world.claim(agent)) == ["z:t"]
+
+
+def test_looking_again_for_a_claim_that_waits_is_no_sign_of_life(world: World) -> None:
+    agent = world.join()
+    world.submit(task("a:t"))
+    (lease,) = world.claim(agent)
+    for _ in range(3):
+        world.passes(world.limits.lease_s / 3 + 1)
+        world.ask(agent, is_sign_of_life=False)
+        world.reap()
+    assert world.leases[lease.lease_id].state is LeaseState.EXPIRED
+    assert world.agents[agent].state is AgentState.LOST
+    assert world.ask(agent, is_sign_of_life=False).grants == ()
+    assert [grant.task.attempt for grant in world.ask(agent).grants] == [2]

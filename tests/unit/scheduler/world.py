@@ -207,7 +207,12 @@ class World(Memory):
         return answer.agent.agent_id
 
     def ask(
-        self, agent_id: AgentId, *, holding: Iterable[LeaseId] | None = None, slots: int | None = None
+        self,
+        agent_id: AgentId,
+        *,
+        holding: Iterable[LeaseId] | None = None,
+        slots: int | None = None,
+        is_sign_of_life: bool = True,
     ) -> answers.ClaimAnswer:
         agent = self.agents[agent_id]
         held = self.held(agent_id)
@@ -220,7 +225,8 @@ class World(Memory):
             held_bytes=self.held_bytes(agent_id),
         )
         mine = frozenset(one.lease.lease_id for one in held) if holding is None else frozenset(holding)
-        answer: answers.ClaimAnswer = self.happens(slice_, events.TasksClaimed(holding=mine, slots=slots))
+        event = events.TasksClaimed(holding=mine, slots=slots, is_sign_of_life=is_sign_of_life)
+        answer: answers.ClaimAnswer = self.happens(slice_, event)
         if answer.state is WorkState.WORK and slots is None:
             self.parked.add(agent_id)
             self.check_nobody_idles()

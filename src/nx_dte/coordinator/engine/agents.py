@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nx_dte.coordinator.engine import loading
@@ -70,15 +71,18 @@ class Agents:
         self, workspace_id: WorkspaceId, agent_id: AgentId, event: events.TasksClaimed, patience: Patience
     ) -> ClaimAnswer:
         """Get work, the word to leave, or after a while nothing."""
+        asked = event
 
         def work(session: Session, context: Context) -> Decision[ClaimAnswer]:
             run, agent = loading.agent_with_run(session, workspace_id, agent_id)
-            slice_ = loading.claim_slice(session, run, agent, event, context.limits)
-            return decide(slice_, event, context)
+            slice_ = loading.claim_slice(session, run, agent, asked, context.limits)
+            return decide(slice_, asked, context)
 
         async def attempt() -> ClaimAnswer:
+            nonlocal asked
             began = time.perf_counter()
             answer = await self._runner.run_event("tasks_claimed", work)
+            asked = replace(event, is_sign_of_life=False)
             if answer.grants:
                 self._metrics.claim_duration_seconds.observe(time.perf_counter() - began)
             return answer

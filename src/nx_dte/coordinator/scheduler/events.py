@@ -140,6 +140,8 @@ class TasksClaimed:
     """What it believes to hold."""
     slots: int | None = None
     """Its free slots; without it, the invocation's `parallel` less what it holds."""
+    is_sign_of_life: bool = True
+    """False where the coordinator looks again on behalf of a claim it still holds: the agent may be gone by then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

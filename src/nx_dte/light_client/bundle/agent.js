@@ -37,6 +37,10 @@ class Agent {
     /** @type {Map<string, any>} */
     this.holding = new Map();
     this.stopped = false;
+    /** Resolves with the answer of a heartbeat that says so. @type {Promise<any>} */
+    this.toldToLeave = new Promise((resolve) => {
+      this.tellToLeave = resolve;
+    });
     this.folder = fs.mkdtempSync(path.join(os.tmpdir(), 'nx-dte-agent-'));
     // A copy: in half an hour Nx's loader may replace the bundle this process was loaded from.
     const bundle = path.join(this.folder, 'bundle');
@@ -46,9 +50,10 @@ class Agent {
       searchPaths: getSearchPaths(),
       journal: path.join(this.folder, 'outputs.jsonl'),
     };
-    const ours = { NX_DTE_AGENT_ID: this.key, NX_DAEMON: 'false', NX_TUI: 'false', NX_CLI_SET: 'true' };
-    const env = { NX_LOAD_DOT_ENV_FILES: 'true', ...process.env, ...ours };
-    this.pool = new ExecutorPool(config, bundle, this.folder, env);
+    const env = { NX_LOAD_DOT_ENV_FILES: 'true', ...process.env, NX_DTE_AGENT_ID: this.key, NX_CLI_SET: 'true' };
+    // Off on CI anyway, unless somebody asks for it; an agent's checkout changes under a daemon's feet.
+    const hasDaemon = process.env.NX_DAEMON === 'true' || !(process.env.CI || process.env.GITLAB_CI);
+    this.pool = new ExecutorPool(config, bundle, hasDaemon ? { ...env, NX_DAEMON: 'false' } : env);
   }
 
   /** Waits for main. @returns {Promise<any>} the coordinator's decision: joined, leave or refused; wait = gave up */
@@ -130,12 +135,13 @@ class Agent {
   async work() {
     const heartbeats = setInterval(() => this.heartbeat(), this.heartbeatS * 1000);
     try {
-      await this.pool.ready;
+      const early = await Promise.race([this.pool.ready, this.pool.broken, this.toldToLeave]);
+      if (early) return early;
       for (;;) {
-        const claimed = await this.patiently(() =>
-          this.coordinator.claim(this.agentId, [...this.holding.keys()], WAIT_S),
-        );
-        for (const lease of claimed.leases) this.start({ ...lease, run_id: this.runId, sequence: claimed.sequence });
+        const claim = this.patiently(() => this.coordinator.claim(this.agentId, [...this.holding.keys()], WAIT_S));
+        const claimed = await Promise.race([claim, this.pool.broken]);
+        for (const lease of claimed.leases)
+          this.start({ ...lease, agent_id: this.agentId, run_id: this.runId, sequence: claimed.sequence });
         if (claimed.reason === 'silent') for (const leaseId of this.holding.keys()) this.drop(leaseId);
         if (claimed.state === 'leave' || this.stopped) {
           await Promise.all([...this.holding.values()].map((work) => work.ended));
@@ -151,6 +157,7 @@ class Agent {
     try {
       const answer = await this.coordinator.heartbeat(this.agentId, [...this.holding.keys()]);
       for (const leaseId of answer.revoked) this.drop(leaseId);
+      if (answer.state === 'leave') this.tellToLeave?.(answer);
     } catch {
       // The next one follows at once; the lease outlives several lost heartbeats, and claims have the deadline.
     }
@@ -179,6 +186,11 @@ class Agent {
       result = await this.pool.run(lease);
     } catch (error) {
       const why = /** @type {Error} */ (error).message.slice(0, 4000);
+      if (!(/** @type {any} */ (error).isTasksFault)) {
+        // Not reported and no longer held: the coordinator gives the task to whoever can run it.
+        if (!work.dropped && !this.stopped) log.warn(`${lease.task_id} goes back to the queue: ${why}`);
+        return;
+      }
       const message = `${lease.task_id} could not be run: ${why}`;
       log.error(message);
       result = {

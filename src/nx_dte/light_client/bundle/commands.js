@@ -19,7 +19,9 @@ const START_FLAGS = {
   'with-env-vars': 'ignored-text',
   'fix-tasks': 'ignored-text',
   'auto-apply-fixes': 'ignored-text',
-  'agents-count': 'ignored-text',
+  'agent-count': 'ignored-text',
+  force: 'ignored-switch',
+  distribution: 'ignored-switch',
   verbose: 'ignored-switch',
 };
 

@@ -30,15 +30,21 @@ class Coordinator {
   openRun(run) {
     return this.http.json('POST', `${API}/ci-runs`, run);
   }
-  /** @returns {Promise<any>} the newest attempt of this pipeline's run, or null */
-  async findRun() {
+  /** @param {number} [patienceS] @returns {Promise<any>} the newest attempt of this pipeline's run, or null */
+  async findRun(patienceS) {
     const { ciId, environment } = this.environment;
-    const answer = await this.http.json('GET', `${API}/ci-runs?ci_id=${id(ciId)}&environment=${id(environment)}`);
+    const url = `${API}/ci-runs?ci_id=${id(ciId)}&environment=${id(environment)}`;
+    const answer = await this.http.json('GET', url, undefined, { timeoutS: 10, patienceS });
     return answer.ci_run;
   }
   /** @param {string} runId @param {string | null} jobId */
   ping(runId, jobId) {
-    return this.http.json('POST', `${API}/ci-runs/${id(runId)}/ping`, { job_id: jobId }, { timeoutS: 10, retries: 0 });
+    return this.http.json(
+      'POST',
+      `${API}/ci-runs/${id(runId)}/ping`,
+      { job_id: jobId },
+      { timeoutS: 10, patienceS: 0 },
+    );
   }
   /** @param {string} runId @param {string | null} jobId @param {string} reason */
   mainLeft(runId, jobId, reason) {
@@ -50,56 +56,64 @@ class Coordinator {
   }
   /** @param {string} runId @param {object} record */
   addRecord(runId, record) {
-    return this.http.json('POST', `${API}/ci-runs/${id(runId)}/records`, record, { retries: 3 });
+    return this.http.json('POST', `${API}/ci-runs/${id(runId)}/records`, record, { patienceS: 10 });
   }
   /** @param {string} runId @param {object} invocation */
   submit(runId, invocation) {
-    return this.http.json('POST', `${API}/ci-runs/${id(runId)}/invocations`, invocation, { timeoutS: 120 });
+    return this.http.json('POST', `${API}/ci-runs/${id(runId)}/invocations`, invocation, { timeoutS: 60 });
   }
   /** @param {string} invocationId @param {string} reason */
   cancel(invocationId, reason) {
-    return this.http.json('POST', `${API}/invocations/${id(invocationId)}/cancel`, { reason }, { retries: 1 });
+    return this.http.json(
+      'POST',
+      `${API}/invocations/${id(invocationId)}/cancel`,
+      { reason },
+      { timeoutS: 5, patienceS: 0 },
+    );
   }
-  /** @param {string} runId @param {{after: number, waitS: number, invocationId?: string, kinds?: string, retries?: number}} query */
-  events(runId, { after, waitS, invocationId, kinds, retries = 0 }) {
-    const filter = (invocationId ? `&invocation_id=${id(invocationId)}` : '') + (kinds ? `&kinds=${kinds}` : '');
+  /** @param {string} runId @param {{after: number, waitS: number, invocationId?: string, agentId?: string, kinds?: string, patienceS?: number}} query */
+  events(runId, { after, waitS, patienceS, invocationId, agentId, kinds }) {
+    const filters = { invocation_id: invocationId, agent_id: agentId, kinds };
+    const filter = Object.entries(filters)
+      .map(([name, value]) => (value ? `&${name}=${id(value)}` : ''))
+      .join('');
     const url = `${API}/ci-runs/${id(runId)}/events?after=${after}&wait_s=${waitS}&limit=1000${filter}`;
-    return this.http.json('GET', url, undefined, { waitS, retries });
+    return this.http.json('GET', url, undefined, { waitS, patienceS });
   }
 
   // --- agents -------------------------------------------------------------------------------------------------------
   /** @param {object} agent @param {number} waitS */
   join(agent, waitS) {
-    return this.http.json('POST', `${API}/agents`, { ...agent, wait_s: waitS }, { waitS, retries: 0 });
+    return this.http.json('POST', `${API}/agents`, { ...agent, wait_s: waitS }, { waitS, patienceS: 0 });
   }
   /** @param {string} agentId @param {string[]} holding @param {number} waitS */
   claim(agentId, holding, waitS) {
     const body = { slots: null, holding, wait_s: waitS };
-    return this.http.json('POST', `${API}/agents/${id(agentId)}/claim`, body, { waitS, retries: 0 });
+    return this.http.json('POST', `${API}/agents/${id(agentId)}/claim`, body, { waitS, patienceS: 0 });
   }
   /** @param {string} agentId @param {string[]} holding */
   heartbeat(agentId, holding) {
-    const options = { timeoutS: 10, retries: 0 };
+    const options = { timeoutS: 10, patienceS: 0 };
     return this.http.json('POST', `${API}/agents/${id(agentId)}/heartbeat`, { holding }, options);
   }
   /** @param {string} agentId @param {object[]} reports */
   report(agentId, reports) {
-    return this.http.json('POST', `${API}/agents/${id(agentId)}/reports`, { reports, claim: null });
+    return this.http.json('POST', `${API}/agents/${id(agentId)}/reports`, { reports, claim: null }, { patienceS: 0 });
   }
-  /** @param {string} agentId @param {string} reason @param {number} retries */
-  leave(agentId, reason, retries) {
-    return this.http.json('POST', `${API}/agents/${id(agentId)}/leave`, { reason }, { timeoutS: 5, retries });
+  /** @param {string} agentId @param {string} reason @param {number} patienceS */
+  leave(agentId, reason, patienceS) {
+    return this.http.json('POST', `${API}/agents/${id(agentId)}/leave`, { reason }, { timeoutS: 5, patienceS });
   }
   /** @param {string} invocationId */
   payload(invocationId) {
-    return this.http.json('GET', `${API}/invocations/${id(invocationId)}/payload`, undefined, { timeoutS: 120 });
+    return this.http.json('GET', `${API}/invocations/${id(invocationId)}/payload`, undefined, { timeoutS: 60 });
   }
 
   // --- artifacts and cache ------------------------------------------------------------------------------------------
   /** @param {string[]} hashes @param {string | null} runId @returns {Promise<Record<string, {artifact_id: string}>>} */
   async lookup(hashes, runId) {
     if (hashes.length === 0) return {};
-    const answer = await this.http.json('POST', `${API}/cache/lookup`, { hashes, ci_run_id: runId }, { retries: 2 });
+    const answer = await this.http.json('POST', `${API}/cache/lookup`, { hashes, ci_run_id: runId });
     return answer.entries;
   }
   /**

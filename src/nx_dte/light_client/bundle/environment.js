@@ -36,7 +36,10 @@ function readEnvironment(options = {}) {
     mainTimeoutS: number('NX_CLOUD_ORCHESTRATOR_TIMEOUT_MS', 3_600_000) / 1000,
     joinTimeoutS: number('NX_DTE_JOIN_TIMEOUT', 300),
     coordinatorLostS: number('NX_DTE_COORDINATOR_LOST_S', 60),
-    retries: number('NX_CLOUD_NUMBER_OF_RETRIES', isCi() ? 10 : 1),
+    /** How long a call is tried again while the coordinator is away: through a restart on CI, hardly at a desk. */
+    patienceS: isCi() ? number('NX_DTE_COORDINATOR_LOST_S', 60) : 5,
+    /** Nx Cloud's own limit, where somebody sets it; JSON (for the pinger) has no Infinity. */
+    retries: number('NX_CLOUD_NUMBER_OF_RETRIES', Number.MAX_SAFE_INTEGER),
     noTimeouts: env.NX_CLOUD_NO_TIMEOUTS === 'true',
     mirrorExitCodes: env.NX_DTE_MIRROR === '1',
   };

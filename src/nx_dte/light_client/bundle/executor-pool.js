@@ -4,35 +4,45 @@
  * after a crash (its tasks get one more try in a fresh child; a second crash is the task's own failure).
  */
 const { spawn } = require('node:child_process');
-const fs = require('node:fs');
 const path = require('node:path');
 const readline = require('node:readline');
 
+/** From so many tasks on a child is replaced when it is idle; from HARD times as many on it gets no more until it is. */
 const TASKS_PER_CHILD = 200;
+const HARD = 5;
+const STARTS_IN_A_ROW = 3;
+/** A project graph takes seconds, of a huge workspace a minute. */
+const READY_WITHIN_MS = 120_000;
 
 /** @typedef {import('./executor').Lease} Lease */
 /** @typedef {{lease: Lease, crashes: number, resolve: (result: any) => void, reject: (error: Error) => void}} Work */
-/** @typedef {{process: import('node:child_process').ChildProcess, channel: import('node:net').Socket, ready: boolean, taken: number, works: Map<string, Work>}} Child */
+/** @typedef {{process: import('node:child_process').ChildProcess, channel: import('node:net').Socket, ready: boolean, taken: number, works: Map<string, Work>, deadline?: NodeJS.Timeout}} Child */
 
 class ExecutorPool {
   /**
-   * @param {object} config see Executor @param {string} bundle folder with executor.js
-   * @param {string} folder of this agent's own @param {NodeJS.ProcessEnv} env @param {number} [tasksPerChild]
+   * @param {object} config see Executor; with a token in it, so it goes through the pipe and into no file
+   * @param {string} bundle folder with executor.js @param {NodeJS.ProcessEnv} env
+   * @param {{tasksPerChild?: number, readyWithinMs?: number}} [limits]
    */
-  constructor(config, bundle, folder, env, tasksPerChild = TASKS_PER_CHILD) {
+  constructor(config, bundle, env, { tasksPerChild = TASKS_PER_CHILD, readyWithinMs = READY_WITHIN_MS } = {}) {
+    this.config = config;
     this.tasksPerChild = tasksPerChild;
-    this.configFile = path.join(folder, 'executor.json');
-    fs.writeFileSync(this.configFile, JSON.stringify(config), { mode: 0o600 });
+    this.readyWithinMs = readyWithinMs;
     this.script = path.join(bundle, 'executor.js');
-    this.env = { ...env, NX_DTE_EXECUTOR: this.configFile };
+    this.env = env;
+    this.failedStarts = 0;
     /** @type {Work[]} */
     this.queue = [];
     this.closed = false;
-    /** Settles when the first child can run tasks; rejects when it never will. @type {Promise<void>} */
-    this.ready = new Promise((resolve, reject) => {
-      this.settle = { resolve, reject };
+    /** Resolves when the first child can run tasks. @type {Promise<void>} */
+    this.ready = new Promise((resolve) => {
+      this.isReady = resolve;
     });
-    this.ready.catch(() => {}); // whoever waits for it hears of it
+    /** Rejects when no child can be started any more. @type {Promise<never>} */
+    this.broken = new Promise((_, reject) => {
+      this.giveUp = reject;
+    });
+    this.broken.catch(() => {}); // whoever waits for it hears of it
     /** @type {Child} */
     this.child = this.start();
   }
@@ -49,7 +59,12 @@ class ExecutorPool {
     /** @type {Child} */
     const child = { process: spawned, channel, ready: false, taken: 0, works: new Map() };
     channel.on('error', () => {}); // 'exit' follows
-    readline.createInterface({ input: channel }).on('line', (line) => this.hear(child, JSON.parse(line)));
+    channel.write(`${JSON.stringify(this.config)}\n`);
+    child.deadline = setTimeout(() => this.end(child), this.readyWithinMs);
+    const lines = readline.createInterface({ input: channel });
+    lines.on('line', (line) => this.hear(child, JSON.parse(line)));
+    lines.on('error', () => {}); // the channel's, passed on
+
     spawned.on('error', () => {}); // 'exit' follows
     spawned.on('exit', (code, signal) => this.buried(child, signal ?? `code ${code}`));
     return child;
@@ -57,6 +72,7 @@ class ExecutorPool {
 
   /** @param {Lease} lease @returns {Promise<any>} the report's fields */
   run(lease) {
+    if (this.closed) return Promise.reject(new Error('this agent is ending'));
     return new Promise((resolve, reject) => {
       this.queue.push({ lease, crashes: 0, resolve, reject });
       this.feed();
@@ -65,12 +81,12 @@ class ExecutorPool {
 
   feed() {
     if (this.closed || !this.child.ready) return;
-    if (this.child.taken >= this.tasksPerChild) {
-      if (this.child.works.size > 0) return; // drained first: two executors must not share a checkout
-      this.replace();
+    const { taken, works } = this.child;
+    if (taken >= this.tasksPerChild && works.size === 0) {
+      this.replace(); // two executors must not share a checkout, so only when nothing runs
       return;
     }
-    while (this.child.taken < this.tasksPerChild) {
+    while (this.child.taken < HARD * this.tasksPerChild) {
       const work = this.queue.shift();
       if (!work) return;
       this.child.taken++;
@@ -83,34 +99,40 @@ class ExecutorPool {
   hear(child, message) {
     if (message.ready) {
       child.ready = true;
-      this.settle?.resolve();
+      this.failedStarts = 0;
+      clearTimeout(child.deadline);
+      this.isReady?.();
     }
     const work = child.works.get(message.leaseId);
     child.works.delete(message.leaseId);
     if (work && message.result) work.resolve(message.result);
-    else if (work) work.reject(new Error(message.failed));
+    else if (work) work.reject(Object.assign(new Error(message.failed), { isTasksFault: message.isTasksFault }));
     this.feed();
   }
 
   /** @param {Child} child @param {string} how */
   buried(child, how) {
+    clearTimeout(child.deadline);
+    this.end(child); // what its tasks started would go on beside their next attempt
     if (this.closed || child !== this.child) return;
-    const wasReady = child.ready;
     const again = [...child.works.values()].filter((work) => {
       if (work.crashes++ < 1) return true;
-      work.reject(new Error(`the process running it ended twice in mid-task (${how}): out of memory, perhaps?`));
+      const error = new Error(`the process running it ended twice in mid-task (${how}): out of memory, perhaps?`);
+      work.reject(Object.assign(error, { isTasksFault: true }));
       return false;
     });
-    if (!wasReady) {
-      const error = new Error(`the process that runs Nx could not start (${how}); its error stands above`);
-      for (const work of [...again, ...this.queue]) work.reject(error);
-      this.queue = [];
-      this.closed = true;
-      this.settle?.reject(error);
-      return;
-    }
     this.queue.unshift(...again);
-    this.child = this.start();
+    if (!child.ready && ++this.failedStarts >= STARTS_IN_A_ROW) this.break(how);
+    else this.child = this.start();
+  }
+
+  /** @param {string} how */
+  break(how) {
+    const why = `the process that runs Nx could not start, ${this.failedStarts} times in a row (${how})`;
+    const error = new Error(`${why}; what it printed stands above`);
+    this.closed = true;
+    for (const work of this.queue.splice(0)) work.reject(error);
+    this.giveUp?.(error);
   }
 
   /** Nobody wants this task any more; once a child runs nothing else, it is ended with all its tasks. @param {string} leaseId */
@@ -126,8 +148,9 @@ class ExecutorPool {
     this.end(old);
   }
 
-  /** @param {Child} child */
+  /** Ends it and everything it started. @param {Child} child */
   end(child) {
+    clearTimeout(child.deadline);
     try {
       process.kill(-(/** @type {number} */ (child.process.pid)), 'SIGKILL');
     } catch {

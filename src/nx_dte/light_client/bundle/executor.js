@@ -1,20 +1,27 @@
 'use strict';
 /**
  * The child process of an agent in which Nx runs tasks. It may be busy, leak or crash: claims and heartbeats are its
- * parent's. They talk in lines of JSON over file descriptor 3: leases in; {ready}, {leaseId, result} or {leaseId, failed}
- * out. Not over Node's IPC, since Nx passes every message it sees there on to the processes of its tasks, and back.
+ * parent's. They talk in lines of JSON over file descriptor 3: the configuration, then leases in; {ready}, {leaseId, result}
+ * or {leaseId, failed, isTasksFault} out. Not over Node's IPC, since Nx passes every message it sees there on to the processes of its tasks, and back.
  */
-const fs = require('node:fs');
 const net = require('node:net');
 const readline = require('node:readline');
+const { ArchiveError } = require('./archive');
 const { Coordinator, id } = require('./coordinator');
+const { CoordinatorError } = require('./http');
 const { log } = require('./log');
 const { internals, setSearchPaths } = require('./nx-internals');
 const { shared } = require('./remote-cache');
 const { WorkspaceOutputs } = require('./workspace-outputs');
 
-/** @typedef {{lease_id: string, run_id: string, invocation_id: string, task_id: string, attempt: number, hash: string | null, sequence: number}} Lease */
+/** @typedef {{lease_id: string, agent_id: string, run_id: string, invocation_id: string, task_id: string, attempt: number, hash: string | null, sequence: number}} Lease */
 /** @typedef {{status: string, code: number, terminalOutput: string, startTime: number, endTime: number}} TaskEnd */
+
+/**
+ * The task itself cannot be run, or what it left cannot be kept: trying elsewhere would not help. Everything else that goes
+ * wrong here (no coordinator, no space, a lost download) is not the task's doing, and its lease goes back.
+ */
+class TasksFault extends Error {}
 
 class Executor {
   /** @param {{environment: any, journal: string}} config */
@@ -56,11 +63,9 @@ class Executor {
     shared().runId = lease.run_id;
     const [payload] = await Promise.all([this.payload(lease.invocation_id), this.catchUp(lease)]);
     const task = { ...payload.taskGraph.tasks[lease.task_id] };
-    if (!task.id) throw new Error(`task ${lease.task_id} is not in the graph of invocation ${lease.invocation_id}`);
     await this.restoreDependencies(lease, payload.taskGraph, task);
     task.hash = lease.hash ?? task.hash;
-    await this.hash(task, payload.taskGraph);
-    const end = await this.execute(task, payload);
+    const end = await this.hashAndExecute(task, payload);
     const artifactId = await this.upload(lease, task, end);
     return {
       outcome: end.code === 0 ? 'succeeded' : 'failed',
@@ -71,6 +76,16 @@ class Executor {
       started_at: new Date(end.startTime).toISOString(),
       ended_at: new Date(end.endTime).toISOString(),
     };
+  }
+
+  /** @param {any} task @param {any} payload @returns {Promise<TaskEnd>} */
+  async hashAndExecute(task, payload) {
+    try {
+      await this.hash(task, payload.taskGraph);
+      return await this.execute(task, payload);
+    } catch (error) {
+      throw new TasksFault(/** @type {Error} */ (error).message);
+    }
   }
 
   /** @param {string} invocationId @returns {Promise<any>} */
@@ -88,12 +103,12 @@ class Executor {
   }
 
   /** Reads the run's results up to the one this lease was granted after. @param {Lease} lease */
-  catchUp({ run_id: runId, sequence }) {
+  catchUp({ run_id: runId, agent_id: agentId, sequence }) {
     const work = this.catchingUp
       .catch(() => {})
       .then(async () => {
         while (this.sequence < sequence) {
-          const query = { after: this.sequence, waitS: 0, kinds: 'task_finished', retries: 5 };
+          const query = { after: this.sequence, waitS: 0, kinds: 'task_finished', agentId };
           const answer = await this.coordinator.events(runId, query);
           for (const event of answer.events) {
             if (!event.result?.artifact) continue;
@@ -157,7 +172,7 @@ class Executor {
   /** Nx's own runner on a graph of one. @param {any} task @param {any} payload @returns {Promise<TaskEnd>} */
   async execute(task, payload) {
     const { skipNxCache, captureStderr, verbose } = payload.options;
-    if (verbose) process.env.NX_VERBOSE_LOGGING = 'true';
+    process.env.NX_VERBOSE_LOGGING = String(Boolean(verbose)); // as Nx sets it on main, for this task
     const taskGraph = {
       ...payload.taskGraph,
       tasks: { [task.id]: task },
@@ -216,11 +231,20 @@ class Executor {
     const root = this.nx.workspaceRoot;
     const paths = task.outputs.length > 0 ? this.nx.expandOutputs(root, task.outputs) : [];
     const content = { root, paths, terminalOutput: end.terminalOutput, code: end.code };
-    const uploaded = await this.coordinator.uploadOutputs(`/leases/${id(lease.lease_id)}/artifact`, content);
+    const uploaded = await this.coordinator
+      .uploadOutputs(`/leases/${id(lease.lease_id)}/artifact`, content)
+      .catch(refusedUpload);
     if (task.outputs.length > 0) this.outputs.note(task.outputs, uploaded.artifact_id, uploaded.files);
     log.write(1, `\n[nx-dte] ${end.code === 0 ? 'done' : 'FAILED'}: ${task.id} (${end.status})\n${end.terminalOutput}`);
     return uploaded.artifact_id;
   }
+}
+
+/** Outputs that no archive may hold, or that the coordinator refuses, are the task's. @param {any} error @returns {never} */
+function refusedUpload(error) {
+  const isRefused = error instanceof CoordinatorError && [400, 413].includes(error.status);
+  const isUnfit = error instanceof ArchiveError && error.code !== 'io_failed';
+  throw isRefused || isUnfit ? new TasksFault(`its outputs cannot be kept: ${error.message}`) : error;
 }
 
 /** Nx 20 and 21 leave listeners behind with every task. @param {Record<string, Function[]>} known */
@@ -232,31 +256,38 @@ function removeNewListeners(known) {
   }
 }
 
-async function main() {
-  const config = JSON.parse(fs.readFileSync(/** @type {string} */ (process.env.NX_DTE_EXECUTOR), 'utf8'));
-  delete process.env.NX_DTE_EXECUTOR;
-  const agent = new net.Socket({ fd: 3 });
-  const send = (/** @type {object} */ message) => void agent.write(`${JSON.stringify(message)}\n`);
-  agent.on('error', () => {}); // 'close' follows
-  agent.on('close', () => process.kill(-process.pid, 'SIGKILL')); // the agent is gone, and so are its leases
+/** @param {any} config @returns {Promise<Executor>} */
+async function prepareExecutor(config) {
   process.setMaxListeners(0);
   setSearchPaths(config.searchPaths);
   internals('loadRootEnvFiles').loadRootEnvFiles();
   shared().storedByCoordinator = true;
   const executor = new Executor(config);
   await executor.prepare();
+  return executor;
+}
+
+async function main() {
+  const agent = new net.Socket({ fd: 3 });
+  const send = (/** @type {object} */ message) => void agent.write(`${JSON.stringify(message)}\n`);
+  agent.on('error', () => {}); // 'close' follows
+  agent.on('close', () => process.kill(-process.pid, 'SIGKILL')); // the agent is gone, and so are its leases
+  const lines = readline.createInterface({ input: agent });
+  const config = await new Promise((resolve) => lines.once('line', (line) => resolve(JSON.parse(line))));
+  const executor = await prepareExecutor(config);
   const known = Object.fromEntries(
     ['exit', 'SIGINT', 'SIGTERM', 'SIGHUP'].map((event) => [event, process.listeners(/** @type {any} */ (event))]),
   );
   let running = 0;
-  readline.createInterface({ input: agent }).on('line', async (line) => {
+  lines.on('line', async (line) => {
     /** @type {Lease} */
     const lease = JSON.parse(line);
     running++;
     try {
       send({ leaseId: lease.lease_id, result: await executor.run(lease) });
     } catch (error) {
-      send({ leaseId: lease.lease_id, failed: /** @type {Error} */ (error).message });
+      const { message } = /** @type {Error} */ (error);
+      send({ leaseId: lease.lease_id, failed: message, isTasksFault: error instanceof TasksFault });
     }
     if (--running === 0) removeNewListeners(known);
   });

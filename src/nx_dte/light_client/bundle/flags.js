@@ -28,7 +28,7 @@ function parseFlags(command, argv, known) {
     const isSwitch = kind.endsWith('switch');
     const follows = rest[0] !== undefined && (isSwitch ? /^(true|false)$/.test(rest[0]) : !rest[0].startsWith('--'));
     const value = inline ?? (follows ? rest.shift() : undefined);
-    if (kind.startsWith('ignored')) ignored.push(`--${name}`);
+    if (kind.startsWith('ignored')) ignored.push(word.replace(/=.*/s, ''));
     else if (isSwitch) values[name] = switchValue(command, name, value, Boolean(negated));
     else if (value === undefined || negated) throw new UsageError(`${command}: --${name} needs a value.`);
     else values[name] = kind === 'list' ? splitList(value) : value;

@@ -32,11 +32,12 @@ class CoordinatorUnreachable extends Error {
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 class HttpClient {
-  /** @param {{baseUrl: string, token: string, retries: number, noTimeouts: boolean}} environment */
-  constructor({ baseUrl, token, retries, noTimeouts }) {
+  /** @param {{baseUrl: string, token: string, retries: number, patienceS: number, noTimeouts: boolean}} environment */
+  constructor({ baseUrl, token, retries, patienceS, noTimeouts }) {
     this.baseUrl = baseUrl;
     this.token = token;
     this.retries = retries;
+    this.patienceS = patienceS;
     this.noTimeouts = noTimeouts;
     this.transport = baseUrl.startsWith('https:') ? https : http;
     this.connections = new this.transport.Agent({ keepAlive: true, maxSockets: 32 });
@@ -45,10 +46,11 @@ class HttpClient {
   /**
    * One JSON call. Every call of the protocol may be repeated, so a lost answer is simply asked for again.
    * @param {string} method @param {string} path @param {unknown} [body]
-   * @param {{waitS?: number, timeoutS?: number, retries?: number}} [options] waitS: how long the server may hold the call
+   * @param {{waitS?: number, timeoutS?: number, patienceS?: number}} [options] waitS: how long the server may hold the
+   * call; patienceS: how long it is tried again, 0 = once
    * @returns {Promise<any>}
    */
-  async json(method, path, body, { waitS = 0, timeoutS = 30, retries = this.retries } = {}) {
+  async json(method, path, body, { waitS = 0, timeoutS = 30, patienceS = this.patienceS } = {}) {
     /** @type {Buffer | undefined} */
     let payload = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
     /** @type {http.OutgoingHttpHeaders} */
@@ -57,7 +59,7 @@ class HttpClient {
       payload = zlib.gzipSync(payload, { level: 1 });
       headers['content-encoding'] = 'gzip';
     }
-    return this.retrying(retries, async () => {
+    return this.retrying(patienceS, async () => {
       const response = await this.request(method, path, headers, (waitS + timeoutS) * 1000, (out) => out.end(payload));
       return JSON.parse((await readBody(response)).toString('utf8') || 'null');
     });
@@ -70,8 +72,8 @@ class HttpClient {
    */
   async upload(path, { file, digest, size }, headers = {}) {
     const all = { ...headers, 'content-length': size, 'content-type': 'application/gzip', 'nx-dte-digest': digest };
-    return this.retrying(this.retries, async () => {
-      const response = await this.request('PUT', path, all, 120_000, (out) => {
+    return this.retrying(this.patienceS, async () => {
+      const response = await this.request('PUT', path, all, 60_000, (out) => {
         const source = fs.createReadStream(file);
         source.on('error', (error) => out.destroy(error)).pipe(out);
       });
@@ -81,16 +83,17 @@ class HttpClient {
 
   /** The body as a stream; whoever reads it checks the digest and asks again. @param {string} path */
   async download(path) {
-    return this.retrying(this.retries, () => this.request('GET', path, {}, 60_000, (out) => out.end()));
+    return this.retrying(this.patienceS, () => this.request('GET', path, {}, 60_000, (out) => out.end()));
   }
 
-  /** @template T @param {number} retries @param {() => Promise<T>} attempt @returns {Promise<T>} */
-  async retrying(retries, attempt) {
+  /** @template T @param {number} patienceS @param {() => Promise<T>} attempt @returns {Promise<T>} */
+  async retrying(patienceS, attempt) {
+    const giveUpAt = Date.now() + patienceS * 1000;
     for (let failed = 0; ; failed++) {
       try {
         return await attempt();
       } catch (error) {
-        if (!(error instanceof CoordinatorUnreachable) || failed >= retries) throw error;
+        if (!(error instanceof CoordinatorUnreachable) || failed >= this.retries || Date.now() >= giveUpAt) throw error;
         await sleep(Math.min(5000, 200 * 2 ** failed) * (0.5 + Math.random() / 2));
       }
     }

@@ -80,7 +80,8 @@ class InvocationFollower {
 
   /** @returns {Promise<any>} null: the coordinator is lost for good */
   async poll() {
-    const query = { after: this.sequence, invocationId: this.invocationId, waitS: this.isOver ? 0 : WAIT_S };
+    const waitS = this.isOver ? 0 : WAIT_S;
+    const query = { after: this.sequence, invocationId: this.invocationId, waitS, patienceS: 0 };
     for (let lostAt = 0; ; await sleep(1000)) {
       try {
         const answer = await this.coordinator.events(this.plan.run.ci_run_id, query);

@@ -103,7 +103,9 @@ class InvocationPlan {
         }),
       );
     }
-    await Promise.all(isHit.values());
+    // All settled first: a hit that is still being shown must not be run again by whoever hears of the failure.
+    const settled = await Promise.allSettled(isHit.values());
+    for (const each of settled) if (each.status === 'rejected') throw each.reason;
   }
 
   /** @param {any} task @returns {Promise<Hit | null>} */
@@ -185,7 +187,7 @@ class InvocationPlan {
     const { captureStderr, verbose } = { ...nxArgs, ...this.options };
     return {
       invocation_key: invocationKey,
-      command: `nx ${process.argv.slice(2).join(' ')}`,
+      command: `nx ${process.argv.slice(2).join(' ')}`.slice(0, 4000),
       targets: nxArgs?.targets ?? [...new Set(tasks.map((task) => task.target))],
       configuration: nxArgs?.configuration ?? null,
       parallel: this.parallel,

@@ -30,7 +30,7 @@ function startPinger(environment, runId, jobId, pingS) {
 /** @param {string} config */
 async function run(config) {
   const { environment, runId, jobId, pingS, shell } = JSON.parse(Buffer.from(config, 'base64').toString('utf8'));
-  const coordinator = new Coordinator({ ...environment, retries: 4 });
+  const coordinator = new Coordinator({ ...environment, patienceS: 60 });
   const endBy = Date.now() + LONGEST_JOB_MS;
   let nextPing = 0;
   while (isAlive(shell) && Date.now() < endBy) {
@@ -49,7 +49,6 @@ async function run(config) {
 
 if (require.main === module && process.env.NX_DTE_PINGER) {
   const config = process.env.NX_DTE_PINGER;
-  delete process.env.NX_DTE_PINGER; // not for anybody's eyes in `ps e`, once read
   run(config).then(
     () => process.exit(0),
     () => process.exit(1),

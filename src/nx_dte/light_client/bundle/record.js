@@ -49,6 +49,8 @@ function runCommand(words) {
       log.error(`record: ${program}: ${missing ? 'command not found' : error.message}`);
       resolve({ code: missing ? 127 : 126, terminalOutput: String(error) });
     });
+    // Not 'close' alone: a server that the command left behind would hold the pipes, and the job, for ever.
+    child.on('exit', () => setTimeout(() => child.stdout?.destroy() && child.stderr?.destroy(), 1000).unref());
     child.on('close', (code, signal) => {
       const signalled = 128 + (signal ? os.constants.signals[signal] : 0);
       resolve({ code: code ?? signalled, terminalOutput: Buffer.concat(kept).toString('utf8') });
@@ -64,14 +66,14 @@ async function record(environment) {
   try {
     if (environment.noCloud || environment.insideAgent || !environment.ciId) return code;
     const coordinator = connect(environment);
-    const run = await coordinator.findRun();
+    const run = await coordinator.findRun(5);
     if (!run) {
       log.info('not recorded: there is no CI run yet (nx-cloud start-ci-run opens it).');
       return code;
     }
     await coordinator.addRecord(run.ci_run_id, {
       record_key: randomUUID(),
-      command: words.join(' '),
+      command: words.join(' ').slice(0, 4000),
       code,
       terminal_output: terminalOutput,
       started_at: startedAt.toISOString(),

@@ -8,25 +8,27 @@ const fs = require('node:fs');
 const path = require('node:path');
 const { Coordinator, id } = require('./coordinator');
 const { readEnvironment } = require('./environment');
-const { CoordinatorError } = require('./http');
+const { CoordinatorError, CoordinatorUnreachable } = require('./http');
 const { log } = require('./log');
 const { internals } = require('./nx-internals');
 
 /**
  * Shared by every copy of the bundle in a process: in a long-lived agent Nx's loader may load a newer one.
+ * `isAway`: the coordinator was waited for once and did not answer; nobody waits for it a second time.
  * `entries`: hash → artifact id, or null for a known miss; a hash not in it is asked for.
- * @typedef {{entries: Map<string, string | null>, runId: string | null, storedByCoordinator: boolean, warned: boolean}} Shared
+ * @typedef {{entries: Map<string, string | null>, runId: string | null, storedByCoordinator: boolean, isAway: boolean, warned: boolean}} Shared
  * @returns {Shared}
  */
 function shared() {
   const key = Symbol.for('nx-dte.remote-cache');
   const place = /** @type {any} */ (globalThis);
-  place[key] ??= { entries: new Map(), runId: null, storedByCoordinator: false, warned: false };
+  place[key] ??= { entries: new Map(), runId: null, storedByCoordinator: false, isAway: false, warned: false };
   return place[key];
 }
 
 /** @param {string} what @param {unknown} error */
 function warnOnce(what, error) {
+  if (error instanceof CoordinatorUnreachable) shared().isAway = true;
   if (shared().warned) return;
   shared().warned = true;
   log.warn(`${what}: ${/** @type {Error} */ (error).message} The cache is left out; the result stays right.`);
@@ -37,7 +39,8 @@ function getRemoteCache() {
   /** @param {string} hash @param {string} cacheDirectory */
   async function retrieve(hash, cacheDirectory) {
     try {
-      const { entries, runId } = shared();
+      const { entries, runId, isAway } = shared();
+      if (isAway) return null;
       const known = entries.get(hash);
       const artifactId = known === undefined ? (await coordinator.lookup([hash], runId))[hash]?.artifact_id : known;
       if (!artifactId) return null;
@@ -52,8 +55,9 @@ function getRemoteCache() {
   }
   /** @param {string} hash @param {string} cacheDirectory @param {string} terminalOutput @param {number} code */
   async function store(hash, cacheDirectory, terminalOutput, code) {
-    const { storedByCoordinator, runId } = shared();
+    const { storedByCoordinator, runId, isAway } = shared();
     if (storedByCoordinator || code !== 0) return true;
+    if (isAway) return false;
     try {
       const root = path.join(cacheDirectory, hash);
       const paths = fs.existsSync(root) ? fs.readdirSync(root) : [];

@@ -37,6 +37,7 @@ async function distribute(plan, follower) {
     return await follower.follow(invocation);
   } catch (error) {
     if (!(error instanceof CoordinatorUnreachable) && !(error instanceof CoordinatorError)) throw error;
+    shared().isAway = error instanceof CoordinatorUnreachable;
     return follower.finishHere(error.message);
   }
 }
@@ -63,6 +64,7 @@ async function openRun(environment, options, context) {
       return here(`CI run ${run.ci_run_id} is ${run.state}${run.reason ? ` (${run.reason})` : ''}`);
     return run.distribute_by_default || isAsked ? run : null;
   } catch (error) {
+    shared().isAway = error instanceof CoordinatorUnreachable;
     return here(/** @type {Error} */ (error).message, true);
   }
 }

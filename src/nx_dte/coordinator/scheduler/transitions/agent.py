@@ -44,11 +44,17 @@ def claim(slice_: ClaimSlice, event: events.TasksClaimed, context: Context) -> D
     for held in slice_.held:
         draft.load_held(held)
     draft.load_tasks(slice_.candidates)
-    _see(draft, slice_.agent)
+    draft.agents.load(agent_id, slice_.agent)
+    if event.is_sign_of_life:
+        _see(draft, slice_.agent)
+    elif slice_.agent.state is AgentState.LOST:
+        # Only its claim is still here, held by us; whoever sent it may be gone.
+        return draft.decision(ClaimAnswer(state=WorkState.WORK, sequence=draft.run.sequence))
     reason = _must_leave(draft.run, draft.agents.get(agent_id))
     if reason is not None:
         return draft.decision(_told_to_leave(draft, agent_id, reason))
-    _settle_holding(draft, slice_, event)
+    if event.is_sign_of_life:
+        _settle_holding(draft, slice_, event)
     grants = _grant(draft, slice_, event) if not _is_draining(draft, agent_id) else ()
     if not grants and not any(lease.is_live for lease in draft.leases.values()):
         reason = _may_leave(draft, agent_id)
