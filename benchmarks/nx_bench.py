@@ -42,8 +42,8 @@ class Pair:
         return self.distributed_s / self.plain_s
 
 
-def run(*, projects: int = 200, agents: int = 3, pairs: int = 3) -> str:
-    """Measure and return the lines to print."""
+def run(*, projects: int = 200, agents: int = 3, pairs: int = 3) -> None:
+    """Measure and print."""
     layout = find_layout()
     node_modules = install_dependencies(layout)
     folder = Path(tempfile.mkdtemp(prefix="nx-dte-bench-"))
@@ -54,14 +54,14 @@ def run(*, projects: int = 200, agents: int = 3, pairs: int = 3) -> str:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     tasks = projects * len(TARGETS)
-    return "\n".join(
-        [
-            f"{tasks} near-empty tasks, {agents} agents x {recipe.PARALLEL} on this machine, {pairs} pairs (medians):",
-            f"  plain nx            {_median(pair.plain_s for pair in measured):7.1f} s",
-            f"  distributed         {_median(pair.distributed_s for pair in measured):7.1f} s",
-            f"  distributed / plain {_median(pair.ratio for pair in measured):7.2f}",
-            f"  above plain, a task {_median(1000 * (p.distributed_s - p.plain_s) / tasks for p in measured):7.1f} ms",
-        ]
+    print(
+        f"{tasks} near-empty tasks, {agents} agents x {recipe.PARALLEL} on this machine, {pairs} pairs, medians"
+    )
+    print(f"  plain nx            {_median(pair.plain_s for pair in measured):7.1f} s")
+    print(f"  distributed         {_median(pair.distributed_s for pair in measured):7.1f} s")
+    print(f"  distributed ÷ plain {_median(pair.ratio for pair in measured):7.2f}")
+    print(
+        f"  above plain, a task {_median(1000 * (p.distributed_s - p.plain_s) / tasks for p in measured):7.1f} ms"
     )
 
 
