@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import io
 import json
-import tarfile
 import time
 from typing import TYPE_CHECKING, Any
 
 import httpx2
 import pytest
 
-from tests.support.nx_results import RUN_FILE, read_results
+from nx_dte.demo import recipe
+from tests.support.archives import archive_of, entry
 from tests.support.stage import JOB_END_S, QUICK, START_CI_RUN
 
 if TYPE_CHECKING:
@@ -97,18 +95,8 @@ def test_main_without_a_good_token_fails_in_words(
 
 def forged_archive() -> bytes:
     """An archive that wants to write beside the checkout, after a file that looks right."""
-    raw = io.BytesIO()
-    with tarfile.open(fileobj=raw, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for name, content in [
-            ("terminal-output", b"forged\n"),
-            ("code", b"0"),
-            ("outputs/dist/libs/util/index.js", b"forged\n"),
-            (f"outputs/{ESCAPE}", b"forged\n"),
-        ]:
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-    return gzip.compress(raw.getvalue())
+    forged = ("outputs/dist/libs/util/index.js", f"outputs/{ESCAPE}")
+    return archive_of(b"forged\n", [entry(name, b"forged\n") for name in forged])
 
 
 def escaped_files(clone: Clone) -> list[Path]:
@@ -145,28 +133,19 @@ class ForgingAgent:
             assert answer["decision"] == "wait", answer
         raise AssertionError("no CI run to join")
 
-    def report_one(self) -> str:
-        """Claim until there is a task, and report it as succeeded; returns its id."""
+    def claim_one(self) -> dict[str, Any]:
+        """Claim until there is a task; returns its lease."""
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             claim = {"slots": 1, "holding": [], "wait_s": 5}
             answer = call(self.coordinator, f"/api/v1/agents/{self.agent_id}/claim", claim)
             if answer["leases"]:
-                return self._forge(answer["leases"][0])
+                lease: dict[str, Any] = answer["leases"][0]
+                return lease
         raise AssertionError("no task to claim")
 
-    def _forge(self, lease: dict[str, Any]) -> str:
-        archive = forged_archive()
-        uploaded = request(
-            self.coordinator,
-            "PUT",
-            f"/api/v1/leases/{lease['lease_id']}/artifact",
-            token=self.coordinator.read_write_token,
-            content=archive,
-            content_type="application/octet-stream",
-            nx_dte_digest=f"sha256:{hashlib.sha256(archive).hexdigest()}",
-        )
-        assert uploaded.is_success, uploaded.text
+    def report(self, lease: dict[str, Any], artifact_id: str) -> dict[str, Any]:
+        """Say that the task succeeded and left this artifact; returns whether that counted."""
         report = {
             "lease_id": lease["lease_id"],
             "attempt": lease["attempt"],
@@ -174,50 +153,82 @@ class ForgingAgent:
             "code": 0,
             "hash": lease["hash"],
             "nx_status": "success",
-            "artifact_id": uploaded.json()["artifact_id"],
+            "artifact_id": artifact_id,
             "started_at": "2026-01-01T00:00:00Z",
             "ended_at": "2026-01-01T00:00:01Z",
         }
-        answer = call(
-            self.coordinator, f"/api/v1/agents/{self.agent_id}/reports", {"reports": [report], "claim": None}
-        )
-        assert answer["results"][0]["accepted"], answer
-        return str(lease["task_id"])
+        path = f"/api/v1/agents/{self.agent_id}/reports"
+        result: dict[str, Any] = call(self.coordinator, path, {"reports": [report], "claim": None})[
+            "results"
+        ][0]
+        return result
+
+    def leave(self) -> None:
+        """Say goodbye; what it holds goes back."""
+        call(self.coordinator, f"/api/v1/agents/{self.agent_id}/leave", {"reason": ""})
 
 
-def test_main_refuses_an_archive_that_leaves_the_workspace(stage: Stage) -> None:
-    coordinator = stage.coordinator()
-    pipeline = stage.pipeline(stage.origin(), {**QUICK, **coordinator.variables()})
-    main = pipeline.start(pipeline.prepare("nx-dte", [START_CI_RUN, BUILD]))
-    forger = ForgingAgent(coordinator, str(pipeline.pipeline_id))
-    assert forger.report_one() == "util:build"
-    code = main.wait(JOB_END_S)
-    clone = main.spec.clone
-    assert escaped_files(clone) == []
-    built = clone.path / "dist/libs/util/index.js"
-    assert not built.exists() or "forged" not in built.read_text()
-    assert code != 0 or built.exists(), "green only with the real outputs"
-    assert ESCAPE in main.log
-
-
-def test_a_forged_cache_entry_is_no_hit(stage: Stage) -> None:
-    origin = stage.origin()
-    plain = stage.plain(origin, [BUILD])
-    task_hash = read_results(plain.spec.clone.path / RUN_FILE)["util:build"].hash
-    coordinator = stage.coordinator()
-    archive = forged_archive()
-    stored = request(
+def put(coordinator: CoordinatorProcess, path: str, archive: bytes) -> httpx2.Response:
+    return request(
         coordinator,
         "PUT",
-        f"/api/v1/cache/{task_hash}",
+        path,
         token=coordinator.read_write_token,
         content=archive,
         content_type="application/octet-stream",
         nx_dte_digest=f"sha256:{hashlib.sha256(archive).hexdigest()}",
     )
-    assert stored.is_success, stored.text
-    main, _ = stage.distributed(origin, coordinator, [START_CI_RUN, BUILD], agents=1)
-    assert main.process.returncode == 0
-    assert escaped_files(main.spec.clone) == []
-    expected = (plain.spec.clone.path / "dist/libs/util/index.js").read_text()
-    assert (main.spec.clone.path / "dist/libs/util/index.js").read_text() == expected
+
+
+def assert_unsafe(response: httpx2.Response) -> None:
+    error = response.json()["error"]
+    assert (response.status_code, error["code"]) == (400, "unsafe_archive")
+    assert ESCAPE in error["message"]
+
+
+def stored_files(coordinator: CoordinatorProcess) -> list[Path]:
+    return [path for path in (coordinator.folder / "coordinator/artifacts").rglob("*") if path.is_file()]
+
+
+def test_an_archive_that_leaves_the_workspace_is_refused_and_the_run_goes_on(stage: Stage) -> None:
+    coordinator = stage.coordinator()
+    pipeline = stage.pipeline(stage.origin(), {**QUICK, **coordinator.variables()})
+    main = pipeline.start(pipeline.prepare("nx-dte", [START_CI_RUN, BUILD]))
+    forger = ForgingAgent(coordinator, str(pipeline.pipeline_id))
+    lease = forger.claim_one()
+    assert lease["task_id"] == "util:build"
+
+    assert_unsafe(put(coordinator, f"/api/v1/leases/{lease['lease_id']}/artifact", forged_archive()))
+
+    assert stored_files(coordinator) == []
+    result = forger.report(lease, hashlib.sha256(forged_archive()).hexdigest())
+    assert (result["accepted"], result["reason"]) == (False, "artifact_missing")
+    forger.leave()
+    pipeline.start(pipeline.prepare("honest", recipe.AGENT_SCRIPT))
+    assert main.wait(JOB_END_S) == 0
+    assert "forged" not in (main.spec.clone.path / "dist/libs/util/index.js").read_text()
+
+
+def test_main_refuses_an_archive_that_was_changed_in_the_store(stage: Stage) -> None:
+    coordinator = stage.coordinator()
+    pipeline = stage.pipeline(stage.origin(), {**QUICK, **coordinator.variables()})
+    main = pipeline.start(pipeline.prepare("nx-dte", [START_CI_RUN, BUILD]))
+    forger = ForgingAgent(coordinator, str(pipeline.pipeline_id))
+    lease = forger.claim_one()
+    harmless = put(coordinator, f"/api/v1/leases/{lease['lease_id']}/artifact", archive_of(b"harmless\n"))
+    artifact_id = harmless.json()["artifact_id"]
+    (stored,) = stored_files(coordinator)
+    stored.write_bytes(forged_archive())
+
+    assert forger.report(lease, artifact_id)["accepted"]
+
+    assert main.wait(JOB_END_S) not in {0, None}
+    clone = main.spec.clone
+    assert escaped_files(clone) == []
+    assert not (clone.path / "dist/libs/util/index.js").exists()
+
+
+def test_a_forged_cache_entry_is_refused(stage: Stage) -> None:
+    coordinator = stage.coordinator()
+    assert_unsafe(put(coordinator, "/api/v1/cache/4711", forged_archive()))
+    assert stored_files(coordinator) == []
