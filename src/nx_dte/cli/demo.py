@@ -1,5 +1,6 @@
 """`nx-dte demo`: the recipe, for real, on this machine."""
 
+import signal
 import sys
 
 import click
@@ -20,4 +21,11 @@ def demo(*, agents: int, keep: bool) -> None:
     """
     from nx_dte.demo import run
 
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)
     sys.exit(run(agents=agents, keep=keep))
+
+
+def _leave(number: int, _frame: object) -> None:
+    """As Ctrl-C does: an exception, so that everything started is ended and everything made is removed."""
+    sys.exit(128 + number)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import signal
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from nx_dte.demo.workspace import Clone, Origin
 
 __all__ = ["Pipeline"]
+
+GOODBYE_S = 8.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -77,7 +81,13 @@ class Pipeline:
         self.close()
 
     def close(self) -> None:
-        """End whatever still runs."""
-        for job in self.jobs:
+        """End whatever still runs: asked first, so that agents can say goodbye and clear up."""
+        running = [job for job in self.jobs if job.is_running]
+        for job in running:
+            job.kill(signal.SIGTERM)
+        deadline = time.monotonic() + GOODBYE_S
+        while any(job.is_running for job in running) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        for job in running:
             if job.is_running:
                 job.kill()

@@ -33,5 +33,7 @@ async def test_a_run_moves_the_metrics(coordinator: Running) -> None:
         "nx_dte_task_wait_seconds_count 2.0",
         'nx_dte_transaction_duration_seconds_count{event="task_reported"} 2.0',
         "nx_dte_claim_duration_seconds_count 1.0",
+        'nx_dte_http_request_duration_seconds_count{code="200",route="/api/v1/ci-runs"} 1.0',
     ):
         assert line in page
+    assert 'route="unmatched"' not in page

@@ -41,7 +41,9 @@ class JsonBodyMiddleware:
             return
         headers = [(name, value) for name, value in scope["headers"] if name not in _REWRITTEN]
         headers += [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-        await self._app({**scope, "headers": headers}, _replay(body, receive), send)
+        # In place: who watches from outside reads the route from this very scope.
+        scope["headers"] = headers
+        await self._app(scope, _replay(body, receive), send)
 
     async def _read(self, receive: Receive) -> bytes | None:
         body = bytearray()
