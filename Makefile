@@ -30,7 +30,7 @@ help: ## show this list
 	  /^[a-zA-Z0-9_-]+:.*## / {printf "  \033[36m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: .venv/.project node_modules/.synced $(TOOLCHAIN)/.npm/node18/.installed $(TOOLCHAIN)/.npm/yarn/.installed ## install what the project needs, into .venv, node_modules and .cache
+setup: .venv/.project node_modules/.synced $(TOOLCHAIN)/.npm/node18/.installed $(TOOLCHAIN)/.npm/yarn/.installed postgresql ## install what the project needs, into .venv, node_modules and .cache
 	@:
 
 .PHONY: demo
@@ -79,7 +79,7 @@ test-unit: setup ## no network, no sleep, no clock
 	$(PYTEST) -q $(PARALLEL) $(MARKERS) tests/unit
 
 .PHONY: test-integration
-test-integration: setup ## real SQLite, files and HTTP on loopback
+test-integration: setup ## real SQLite and PostgreSQL, files and HTTP on loopback
 	$(PYTEST) -q $(PARALLEL) $(MARKERS) tests/integration
 
 .PHONY: test-acceptance
@@ -91,6 +91,16 @@ bench: setup ## measure cost per task and completions a second
 	$(BIN)/python -m benchmarks
 
 ##@ Upkeep
+.PHONY: docs
+docs: setup ## write the reference pages that are generated from code
+	$(BIN)/python -m tests.support.reference_pages
+
+.PHONY: promtool
+promtool: ## find or fetch Prometheus's promtool, and check the alert rules with it
+	tool=$$(bash toolchain/promtool.sh $(TOOLCHAIN)); \
+	  "$$tool" check rules monitoring/alerts.yaml; \
+	  "$$tool" test rules monitoring/tests/*_test.yaml
+
 .PHONY: lock
 lock: .venv/.made ## resolve the Python locks anew (hashes, no addresses)
 	$(UV) pip compile $(LOCK_FLAGS) --upgrade requirements/bootstrap.in -o requirements/bootstrap.txt
@@ -128,3 +138,8 @@ node_modules/.synced: package.json package-lock.json .npmrc
 $(TOOLCHAIN)/.npm/%/.installed: toolchain/%/package.json toolchain/%/package-lock.json toolchain/npm-tool.sh
 	bash toolchain/npm-tool.sh $* $(TOOLCHAIN)
 	@touch $@
+
+# A server for the tests: the machine's own, else Debian's, unpacked here. Quick when there is one, so without a stamp.
+.PHONY: postgresql
+postgresql: ## find PostgreSQL, or unpack Debian's for the tests
+	@$(PYTHON) -B toolchain/postgresql.py $(TOOLCHAIN)/postgresql

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.support.skip_policy"]
+pytest_plugins = ["tests.support.skip_policy", "tests.support.databases"]
 
 # Wiped when this file is read, before anything of the product is imported: a setting in the developer's shell or in
 # the CI job that runs the tests must not reach them.

@@ -23,9 +23,15 @@ readline.createInterface({ input: agent }).on('line', (line) => {
   }
   const { lease_id: leaseId, task_id: task } = JSON.parse(line);
   if (task === 'ok') send({ leaseId, result: { pid: process.pid } });
-  if (task === 'bad') send({ leaseId, failed: 'no such task', isTasksFault: true });
-  if (task === 'away') send({ leaseId, failed: 'no coordinator', isTasksFault: false });
+  if (task === 'bad') send({ leaseId, failed: 'no such task', kind: 'task' });
+  if (task === 'away') send({ leaseId, failed: 'no coordinator', kind: 'away' });
   if (task === 'crash') process.kill(process.pid, 'SIGKILL');
+  if (task.startsWith('away:')) {
+    const [, target] = task.split(':');
+    const env = { ...process.env, NX_TASK_TARGET_PROJECT: 'away', NX_TASK_TARGET_TARGET: target };
+    const started = spawn('sh', ['-c', 'env -i sleep 300 & wait'], { detached: true, stdio: 'ignore', env });
+    require('node:fs').writeFileSync(process.env.FAKE_PIDS + target, String(started.pid));
+  }
   if (task === 'hang') console.log('sleeper', spawn('sleep', ['300'], { stdio: 'ignore' }).pid);
 });
 `;
@@ -55,8 +61,8 @@ test('tasks run in one child, and a failed one only fails itself', async (t) => 
   const pool = makePool(t);
   const [a, b] = await Promise.all([pool.run(lease('ok')), pool.run(lease('ok'))]);
   assert.equal(a.pid, b.pid);
-  await assert.rejects(pool.run(lease('bad')), { message: 'no such task', isTasksFault: true });
-  await assert.rejects(pool.run(lease('away')), { message: 'no coordinator', isTasksFault: false });
+  await assert.rejects(pool.run(lease('bad')), { message: 'no such task', kind: 'task' });
+  await assert.rejects(pool.run(lease('away')), { message: 'no coordinator', kind: 'away' });
   assert.equal((await pool.run(lease('ok'))).pid, a.pid);
 });
 
@@ -125,4 +131,47 @@ test('forgetting the last task of a child ends it with everything it started', a
   pool.forget(hanging.lease_id);
   await until(() => processInfo(pid) === null && processInfo(sleeper) === null);
   assert.ok((await pool.run(lease('ok'))).pid);
+});
+
+/** The session a fake task has made for itself, and the process in it that has no environment. @param {string} file */
+async function escaped(file) {
+  await until(() => fs.existsSync(file) && fs.readFileSync(file, 'utf8') !== '');
+  const leader = Number(fs.readFileSync(file, 'utf8'));
+  const children = () => fs.readFileSync(`/proc/${leader}/task/${leader}/children`, 'utf8').trim();
+  await until(() => children() !== '');
+  return [leader, Number(children())];
+}
+const areGone = (/** @type {number[]} */ pids) => pids.every((pid) => processInfo(pid) === null);
+
+test('a task taken back is ended in whatever session it runs, and its neighbour runs on', async (t) => {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'nx-dte-test-'));
+  t.after(() => fs.rmSync(folder, { recursive: true }));
+  const pool = makePool(t, { env: { FAKE_PIDS: `${folder}/`, NX_DTE_AGENT_ID: `test-${process.pid}` } });
+  await pool.ready;
+  const [hung, neighbour] = [lease('away:hung'), lease('away:fine')];
+  for (const each of [hung, neighbour]) pool.run(each).catch(() => {});
+  const [ofHung, ofNeighbour] = [await escaped(`${folder}/hung`), await escaped(`${folder}/fine`)];
+  const { pid } = /** @type {any} */ (pool).child.process;
+
+  pool.forget(hung.lease_id);
+
+  await until(() => areGone(ofHung));
+  assert.ok(ofNeighbour.every((each) => processInfo(each) !== null));
+  assert.equal((await pool.run(lease('ok'))).pid, pid, 'its executor has other work to end first');
+
+  pool.forget(neighbour.lease_id);
+
+  await until(() => areGone([pid, ...ofNeighbour]));
+  assert.notEqual((await pool.run(lease('ok'))).pid, pid, 'then comes a fresh one');
+});
+
+test('a crash ends its tasks in their sessions too, before they get their second try', async (t) => {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'nx-dte-test-'));
+  t.after(() => fs.rmSync(folder, { recursive: true }));
+  const pool = makePool(t, { env: { FAKE_PIDS: `${folder}/`, NX_DTE_AGENT_ID: `test-${process.pid}` } });
+  await pool.ready;
+  pool.run(lease('away:hung')).catch(() => {});
+  const first = await escaped(`${folder}/hung`);
+  process.kill(/** @type {any} */ (pool).child.process.pid, 'SIGKILL');
+  await until(() => areGone(first));
 });

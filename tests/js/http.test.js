@@ -2,6 +2,7 @@
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const http = require('node:http');
+const net = require('node:net');
 const os = require('node:os');
 const path = require('node:path');
 const zlib = require('node:zlib');
@@ -71,6 +72,42 @@ test('a refusal keeps its code and says what to do next', async (t) => {
   assert.equal(calls, 1, 'a refusal is final');
 });
 
+for (const [message, next, whole] of /** @type {const} */ ([
+  ['CI run 7 is finished', 'start a new CI run', 'CI run 7 is finished. Start a new CI run.'],
+  [
+    'you speak 2, I speak 1; update the coordinator',
+    'update the older side',
+    'you speak 2, I speak 1; update the coordinator',
+  ],
+  ['cannot update it: it is gone', 'update the older side', 'cannot update it: it is gone. Update the older side.'],
+  ['it is so', '', 'it is so'],
+])) {
+  test(`what to do next is said once: ${whole}`, async (t) => {
+    const error = { code: 'x', message, next };
+    const url = await serve(t, (_, response) => response.writeHead(426).end(JSON.stringify({ error })));
+    await assert.rejects(clientOf(url).json('GET', '/'), { name: 'CoordinatorError', message: whole });
+  });
+}
+
+test('a coordinator whose disk is full is asked again, and quoted', async (t) => {
+  const error = { code: 'no_space', message: 'the database has no space left', next: 'free space on the coordinator' };
+  let calls = 0;
+  const url = await serve(t, (_, response) => {
+    calls++;
+    response.writeHead(507).end(JSON.stringify({ error }));
+  });
+  await assert.rejects(clientOf(url, 1).json('POST', '/', {}), {
+    name: 'CoordinatorUnreachable',
+    message: `The coordinator at ${url} cannot be reached (HTTP 507: the database has no space left). Free space on the coordinator.`,
+  });
+  assert.equal(calls, 2);
+});
+
+test('an answer that is no JSON at all is no answer', async (t) => {
+  const url = await serve(t, (_, response) => response.end('<html>Welcome to the airport'));
+  await assert.rejects(clientOf(url).json('GET', '/'), CoordinatorUnreachable);
+});
+
 test('an answer that is no JSON of ours is shown, shortened', async (t) => {
   const url = await serve(t, (_, response) => response.writeHead(403).end(`<html>${'x'.repeat(5000)}`));
   await assert.rejects(clientOf(url).json('GET', '/'), /HTTP 403 from .*<html>x{194}$/);
@@ -130,3 +167,51 @@ test('an upload sends the file with its digest and size, also a second time', as
   const answer = await clientOf(url, 1).upload('/artifact', { file, digest: 'sha256:00', size: 300_000 });
   assert.deepEqual(answer, { length: 300_000, digest: 'sha256:00', size: '300000' });
 });
+
+for (const status of [413, 507]) {
+  test(`an upload refused with ${status} ends there: once, and without sending the rest`, async (t) => {
+    const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'nx-dte-test-'));
+    t.after(() => fs.rmSync(folder, { recursive: true }));
+    const file = path.join(folder, 'big');
+    const size = 128 * 1024 * 1024;
+    fs.closeSync(fs.openSync(file, 'w'));
+    fs.truncateSync(file, size);
+    const body = JSON.stringify({ error: { code: 'x', message: 'larger than 1000 bytes', next: '' } });
+    let calls = 0;
+    let received = 0;
+    /** @type {(server: net.Server) => void} */
+    let ready = () => {};
+    /** @type {Promise<net.Server>} */
+    const listening = new Promise((resolve) => {
+      ready = resolve;
+    });
+    /** @type {Promise<void>} */
+    const over = new Promise((resolve) => {
+      // Answers at once and takes in whatever comes, as uvicorn does.
+      const server = net.createServer((socket) => {
+        calls++;
+        socket.once('data', () => {
+          socket.write(`HTTP/1.1 ${status} No\r\ncontent-length: ${body.length}\r\n\r\n${body}`);
+        });
+        socket.on('data', (chunk) => {
+          received += chunk.length;
+          if (received > size) socket.destroy();
+        });
+        socket.on('error', () => {});
+        socket.on('close', () => resolve());
+      });
+      server.listen(0, '127.0.0.1', () => ready(server));
+      t.after(() => server.close());
+    });
+    const { port } = /** @type {import('node:net').AddressInfo} */ ((await listening).address());
+    const url = `http://127.0.0.1:${port}`;
+    await assert.rejects(clientOf(url, 5).upload('/', { file, digest: 'sha256:00', size }), {
+      name: 'CoordinatorError',
+      status,
+      message: 'larger than 1000 bytes',
+    });
+    await over;
+    assert.equal(calls, 1);
+    assert.ok(received < size / 2, `${received} bytes were sent`);
+  });
+}

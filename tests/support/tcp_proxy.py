@@ -48,6 +48,8 @@ class TcpProxy:
         self.is_refusing = False
         self.is_stalled = False
         self.port = port
+        self.replaced: dict[bytes, bytes] = {}
+        """What requests say, and what is passed on instead: of one length."""
         self.accepted = 0
         """Connections taken so far."""
         self._answers_to_cut = 0
@@ -176,6 +178,9 @@ class TcpProxy:
     ) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(_CHUNK):
+                if not is_answer:
+                    for said, instead in self.replaced.items():
+                        data = data.replace(said, instead)
                 while self.is_stalled:  # noqa: ASYNC110 - set by another thread; an event would be no simpler
                     await asyncio.sleep(_LOOK_S)
                 if is_answer and self.delay_s:

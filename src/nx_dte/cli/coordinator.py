@@ -12,7 +12,12 @@ __all__ = ["coordinator", "serve"]
 
 @click.group(
     cls=LazyGroup,
-    lazy={"token": ("nx_dte.cli.token:token", "Create, list and revoke the tokens of workspaces.")},
+    lazy={
+        "backup": ("nx_dte.cli.backup:backup", "Copy the embedded store into a new folder."),
+        "restore": ("nx_dte.cli.backup:restore", "Put a backup into an empty data folder."),
+        "settings": ("nx_dte.cli.settings:settings", "List every setting: variable, flag, default, meaning."),
+        "token": ("nx_dte.cli.token:token", "Create, list and revoke the tokens of workspaces."),
+    },
 )
 def coordinator() -> None:
     """Run and administer the coordinator: the server that hands Nx its light client and schedules tasks on agents."""
@@ -42,7 +47,8 @@ def coordinator() -> None:
 def serve(*, config: Path | None, **flags: Any) -> None:
     """Run the coordinator until it is told to stop.
 
-    Every setting is also an environment variable, NX_DTE_<NAME>, and a key of the settings file. The first start makes
+    Every setting is also an environment variable, NX_DTE_<NAME>, and a key of the settings file; `nx-dte coordinator
+    settings` lists them all, those without a flag too. The first start makes
     the tokens of workspace 'default' in the data folder, unless NX_DTE_READ_WRITE_TOKEN or NX_DTE_READ_ONLY_TOKEN (or
     the same with _FILE) give them.
     """

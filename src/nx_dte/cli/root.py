@@ -47,6 +47,8 @@ class LazyGroup(click.Group):
     cls=LazyGroup,
     lazy={
         "coordinator": ("nx_dte.cli.coordinator:coordinator", "Run and administer the coordinator."),
+        "guard": ("nx_dte.cli.guard:guard", "Notice that only a part of a pipeline was retried."),
+        "resolve-base": ("nx_dte.cli.resolve_base:resolve_base", "Find the NX_BASE and NX_HEAD of this job."),
         "demo": ("nx_dte.cli.demo:demo", "Distribute a real Nx run over three agents on this machine."),
     },
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -6,8 +6,7 @@ import asyncio
 import fcntl
 import os
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import structlog
@@ -16,41 +15,42 @@ from ulid import ULID
 import nx_dte
 from nx_dte.coordinator.api.application import build_api, build_metrics_app
 from nx_dte.coordinator.api.services import ApiServices
-from nx_dte.coordinator.api.serving import serve_until_told
+from nx_dte.coordinator.api.serving import Applications, serve_until_told
+from nx_dte.coordinator.api.traffic import Traffic
 from nx_dte.coordinator.artifacts import ArtifactService, inspect_archive, open_blob_store
 from nx_dte.coordinator.auth import AuthService, StaticTokens, read_or_make
+from nx_dte.coordinator.engine.gauges import Gauges
 from nx_dte.coordinator.engine.service import Engine
+from nx_dte.coordinator.engine.storage import Keeping
 from nx_dte.coordinator.engine.tokens import StoredTokens
+from nx_dte.coordinator.retention import Policy, Retention, Room
 from nx_dte.coordinator.scheduler.context import Limits
+from nx_dte.coordinator.store.sql.reach import migrate_when_reachable
 from nx_dte.coordinator.store.sql.store import SqlStore
 from nx_dte.errors import ConfigurationError
 from nx_dte.light_client import pack_bundle
 from nx_dte.model.access import TokenAccess
-from nx_dte.model.ids import TokenId, WorkspaceId
 from nx_dte.protocol import PROTOCOL_VERSION
 from nx_dte.telemetry import Metrics, configure_logging
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-    from datetime import timedelta
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
-    from typing import TypeVar
 
     from pydantic import SecretStr
 
-    from nx_dte.model.access import Token
     from nx_dte.settings import CoordinatorSettings
-
-    T = TypeVar("T")
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("nx_dte.app")
 
 
-def _now() -> datetime:
+def now() -> datetime:
+    """The wall clock, in UTC."""
     return datetime.now(UTC)
 
 
-def _new_id() -> str:
+def new_id() -> str:
+    """A new ULID."""
     return str(ULID())
 
 
@@ -60,42 +60,53 @@ def serve(settings: CoordinatorSettings) -> None:
     asyncio.run(_serve(settings))
 
 
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - for whoever started it; the log is for whoever supervises it
+
+
 async def _serve(settings: CoordinatorSettings) -> None:
     async with running(settings) as services:
         await serve_until_told(
             settings,
-            api=build_api(services),
-            metrics=build_metrics_app(services),
-            on_stop=services.engine.notifier.close,
+            Applications(
+                api=build_api(services),
+                metrics=build_metrics_app(services),
+                traffic=services.traffic,
+                on_stop=services.engine.notifier.close,
+            ),
         )
 
 
 @asynccontextmanager
 async def running(settings: CoordinatorSettings) -> AsyncIterator[ApiServices]:
     """Everything but the listeners: store migrated, deadlines fresh, reaper at work."""
-    with _data_folder(settings.data_dir):
-        static, made = _static_tokens(settings)
-        for file in made:
-            print(f"nx-dte coordinator made a token for workspace default in {file}", flush=True)  # noqa: T201
-        store = SqlStore(settings.database)
+    with data_folder(settings.data_dir):
+        store = SqlStore(settings.database)  # first: nothing is made for a URL that cannot be used
         try:
-            await asyncio.to_thread(store.migrate)
+            static, made = _static_tokens(settings)
+            for file in made:
+                _say(f"nx-dte coordinator made a token for workspace default in {file}")
+            await migrate_when_reachable(store, wait_s=settings.database_wait_s, say=_say)
             services = _wire(settings, store, static)
             leftovers = services.artifacts.start()
-            refreshed = await services.engine.reaper.start_over()
+            away = await services.engine.reaper.start_over()
             log.info(
                 "started",
                 version=nx_dte.__version__,
                 leftovers_removed=leftovers,
-                deadlines_renewed=refreshed,
+                deadlines_moved_s=away.total_seconds(),
             )
-            reaping = asyncio.create_task(services.engine.reaper.run_forever())
+            at_work = [
+                asyncio.create_task(services.engine.reaper.run_forever()),
+                asyncio.create_task(services.retention.run_forever()),
+            ]
             try:
                 yield services
             finally:
                 services.engine.notifier.close()
-                reaping.cancel()
-                await asyncio.gather(reaping, return_exceptions=True)
+                for task in at_work:
+                    task.cancel()
+                await asyncio.gather(*at_work, return_exceptions=True)
         finally:
             await asyncio.to_thread(store.close)
             log.info("stopped")
@@ -108,12 +119,13 @@ def _wire(settings: CoordinatorSettings, store: SqlStore, static: StaticTokens) 
         blobs=open_blob_store(settings.artifacts_url, artifacts_folder / "objects"),
         staging=artifacts_folder / "staging",
         max_bytes=settings.artifact_max_bytes,
-        new_name=_new_id,
+        new_name=new_id,
         inspect=inspect_archive,
     )
+    retention = _retention(settings, store, artifacts, metrics)
     engine = Engine(
         store=store,
-        artifacts=artifacts,
+        keeping=Keeping(artifacts=artifacts, room=Room(retention), touch_every=retention.policy.touch_every),
         metrics=metrics,
         limits=Limits(
             lease_s=settings.lease_s,
@@ -122,15 +134,18 @@ def _wire(settings: CoordinatorSettings, store: SqlStore, static: StaticTokens) 
             explicit_completion_s=settings.explicit_completion_s,
             max_lost_attempts=settings.max_lost_attempts,
             max_attempts=settings.max_attempts,
+            slow_task_factor=settings.slow_task_factor,
+            slow_task_extra_s=settings.slow_task_extra_s,
+            slow_task_unknown_s=settings.slow_task_unknown_s,
         ),
-        now=_now,
-        new_id=_new_id,
+        now=now,
+        new_id=new_id,
         reap_interval_s=settings.reap_interval_s,
     )
     auth = AuthService(
         static=static,
         repository=StoredTokens(store),
-        now=_now,
+        now=now,
         monotonic=asyncio.get_running_loop().time,
         count=lambda decision, reason: metrics.auth_decisions_total.labels(
             decision=decision, reason=reason
@@ -140,9 +155,37 @@ def _wire(settings: CoordinatorSettings, store: SqlStore, static: StaticTokens) 
         settings=settings,
         engine=engine,
         artifacts=artifacts,
+        retention=retention,
         auth=auth,
         metrics=metrics,
+        gauges=Gauges(
+            metrics=metrics,
+            counts=engine.queries.counts,
+            data_dir=settings.data_dir,
+            monotonic=asyncio.get_running_loop().time,
+        ),
+        traffic=Traffic(metrics),
         bundle=pack_bundle(),
+    )
+
+
+def _retention(
+    settings: CoordinatorSettings, store: SqlStore, artifacts: ArtifactService, metrics: Metrics
+) -> Retention:
+    policy = Policy(
+        keep_runs=timedelta(seconds=settings.run_retention_s),
+        keep_cache_entries=timedelta(seconds=settings.cache_retention_s),
+        grace=timedelta(seconds=settings.retention_grace_s),
+        max_bytes=settings.artifacts_total_max_bytes,
+    )
+    metrics.artifact_store_limit_bytes.set(policy.max_bytes)
+    return Retention(
+        store=store,
+        artifacts=artifacts,
+        metrics=metrics,
+        policy=policy,
+        interval_s=settings.retention_interval_s,
+        now=now,
     )
 
 
@@ -164,7 +207,7 @@ def _static_tokens(settings: CoordinatorSettings) -> tuple[StaticTokens, list[Pa
 
 
 @contextmanager
-def _data_folder(folder: Path) -> Iterator[None]:
+def data_folder(folder: Path) -> Iterator[None]:
     """Make the data folder and keep it to ourselves: a second coordinator would sweep our uploads away."""
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -183,94 +226,3 @@ def _data_folder(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-# --------------------------------------------------------------------------------------------- tokens
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreatedToken:
-    """A new token, at the only moment its secret can be seen."""
-
-    token_id: str
-    secret: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListedToken:
-    """A token without its secret."""
-
-    token_id: str
-    workspace: str
-    access: str
-    created_at: datetime
-    expires_at: datetime | None
-    revoked_at: datetime | None
-
-
-def token_create(
-    settings: CoordinatorSettings, *, workspace: str, access: str, expires_in: timedelta | None
-) -> CreatedToken:
-    """Make a token for a workspace."""
-
-    async def work(auth: AuthService) -> CreatedToken:
-        made = await auth.create(
-            workspace_id=WorkspaceId(workspace),
-            access=TokenAccess(access),
-            token_id=TokenId(_new_id()),
-            expires_in=expires_in,
-        )
-        return CreatedToken(token_id=made.token_id, secret=made.token)
-
-    return _with_auth(settings, work)
-
-
-def token_list(settings: CoordinatorSettings) -> list[ListedToken]:
-    """All stored tokens; those of the settings are not among them."""
-
-    def listed(token: Token) -> ListedToken:
-        return ListedToken(
-            token_id=token.token_id,
-            workspace=token.workspace_id,
-            access=token.access.value,
-            created_at=token.created_at,
-            expires_at=token.expires_at,
-            revoked_at=token.revoked_at,
-        )
-
-    async def work(auth: AuthService) -> list[ListedToken]:
-        return [listed(token) for token in await auth.list_all()]
-
-    return _with_auth(settings, work)
-
-
-def token_revoke(settings: CoordinatorSettings, *, token_id: str) -> None:
-    """Revoke a token; a running coordinator follows within seconds.
-
-    Raises:
-        ConfigurationError: there is no token of this id.
-    """
-
-    async def work(auth: AuthService) -> bool:
-        return await auth.revoke(TokenId(token_id))
-
-    if not _with_auth(settings, work):
-        raise ConfigurationError(
-            f"there is no token {token_id}; `nx-dte coordinator token list` shows those there are"
-        )
-
-
-def _with_auth(settings: CoordinatorSettings, work: Callable[[AuthService], Awaitable[T]]) -> T:
-    """Run an administrator's command on the store, beside a coordinator or without one."""
-
-    async def run() -> T:
-        store = SqlStore(settings.database)
-        try:
-            await asyncio.to_thread(store.migrate)
-            loop = asyncio.get_running_loop()
-            repository = StoredTokens(store)
-            return await work(
-                AuthService(static=StaticTokens({}), repository=repository, now=_now, monotonic=loop.time)
-            )
-        finally:
-            await asyncio.to_thread(store.close)
-
-    return asyncio.run(run())

@@ -51,6 +51,13 @@ class CoordinatorProcess:
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def pid(self) -> int:
+        """The process id, while it runs."""
+        if self._process is None:
+            raise DemoFailedError("the coordinator was not started")
+        return self._process.pid
+
+    @property
     def log_file(self) -> Path:
         """Where its output goes, over all restarts."""
         return self.folder / "coordinator.log"

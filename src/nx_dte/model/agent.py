@@ -30,6 +30,8 @@ class LeftReason(StrEnum):
     RUN_ABANDONED = "run_abandoned"
     INTERRUPTED = "interrupted"
     """Its job or machine is going away."""
+    MISMATCH = "mismatch"
+    """It found that its workspace differs from the main job's."""
     SILENT = "silent"
     OTHER = "other"
 
@@ -79,5 +81,7 @@ class Agent:
     state: AgentState = AgentState.JOINED
     joined_at: datetime
     seen_at: datetime
+    claimed_at: datetime | None = None
+    """When it last asked for work."""
     left_at: datetime | None = None
     left_reason: LeftReason | None = None

@@ -30,3 +30,5 @@ class CacheEntry:
     producer_job_id: JobId | None
     producer_ref: str | None
     created_at: datetime
+    last_used_at: datetime
+    """When a lookup last answered with it; brought forward in steps."""

@@ -26,6 +26,7 @@ class EventKind(StrEnum):
     AGENT_LOST = "agent_lost"
     TASK_READY = "task_ready"
     TASK_LEASED = "task_leased"
+    TASK_SLOW = "task_slow"
     TASK_REQUEUED = "task_requeued"
     TASK_FINISHED = "task_finished"
     REPORT_REFUSED = "report_refused"

@@ -42,9 +42,12 @@ class Invocation:
     """Slots of each agent."""
     nx_bail: bool = False
     skip_nx_cache: bool = False
+    task_timeout_s: float | None = None
+    """How long an agent may hold one of its tasks; None for as long as it takes."""
 
     state: InvocationState = InvocationState.RUNNING
     outcome: RunOutcome | None = None
+    """None while it runs, and when it ended with tasks that only the main job knows the end of."""
     cancel_reason: CancelReason | None = None
     has_bailed: bool = False
     """`nx_bail` met its first failure: nothing more is handed out."""
@@ -52,6 +55,8 @@ class Invocation:
     tasks_unfinished: int = 0
     tasks_failed: int = 0
     """Outcome failed or lost."""
+    tasks_cancelled: int = 0
+    """Outcome cancelled: the main job runs them itself, if anybody does."""
     live_leases: int = 0
     submitted_sequence: int = 0
     """The run's sequence number of its `invocation_submitted` event: follow from there."""

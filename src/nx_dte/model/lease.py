@@ -42,6 +42,13 @@ class Lease:
     state: LeaseState = LeaseState.LIVE
     granted_at: datetime
     expires_at: datetime
+    times_out_at: datetime | None = None
+    """From then on its task counts as hung; None without a task timeout."""
+    slow_at: datetime | None = None
+    """From then on its task runs far longer than expected, and main is told once."""
+    slow_noted_at: datetime | None = None
+    reported: str | None = None
+    """What its accepted report said, in short: the same report again gets the same answer."""
     ended_at: datetime | None = None
 
     @property

@@ -46,7 +46,14 @@ class FailureReason(StrEnum):
     LEASE_EXPIRED = "lease_expired"
     NEVER_RECEIVED = "never_received"
     """The agent does not know of the lease: the answer that granted it was lost."""
+    MISMATCH = "mismatch"
+    """The agent's workspace differs from the main job's."""
+    FLAKY_RETRY = "flaky_retry"
+    """It failed, but its hash is known to end either way: it gets a second try."""
     TOO_MANY_ATTEMPTS = "too_many_attempts"
+    TIMED_OUT = "timed_out"
+    NOT_STORED = "not_stored"
+    """It ran, but there was no room for its outputs: the main job runs it itself."""
     DEPENDENCY_FAILED = "dependency_failed"
     BAILED = "bailed"
     CANCELLED = "cancelled"
@@ -102,10 +109,16 @@ class Task:
     attempt: int = 1
     """The current try, or the next one while nobody holds it."""
     lost_attempts: int = 0
+    failed_attempts: int = 0
+    """Tries that failed and were followed by another."""
+    avoid_agent_id: AgentId | None = None
+    """Who failed the last try: the next one goes to another agent while there is one."""
     unfinished_dependencies: int = 0
     """Dependencies that have not ended well (yet)."""
     priority_s: float = 0.0
     """Expected seconds on the longest path from here to the end, itself included."""
+    expected_s: float | None = None
+    """What the task itself took before; None when nobody knows."""
     agent_id: AgentId | None = None
     """Who holds it, or ran it last."""
     agent_name: str | None = None

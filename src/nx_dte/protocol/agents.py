@@ -91,7 +91,7 @@ class Report(WireModel):
 
     lease_id: Identifier
     attempt: int = Field(ge=1)
-    outcome: Literal["succeeded", "failed"]
+    outcome: Literal["succeeded", "failed", "not_stored"]
     code: int = Field(ge=-(2**31), lt=2**31)
     hash: ShortText | None = None
     nx_status: ShortText | None = None
@@ -127,3 +127,4 @@ class Leave(WireModel):
     """An agent says goodbye."""
 
     reason: ShortText = ""
+    message: LongText | None = None

@@ -11,6 +11,7 @@ from nx_dte.model.run import CiRunState, RunOutcome
 from nx_dte.protocol.base import Digest, Identifier, LongText, ShortText, Time, WaitSeconds, WireModel
 
 MAX_EVENTS = 1000
+MAX_TASK_TIMEOUT_S = 7 * 24 * 3600
 
 
 class OpenCiRun(WireModel):
@@ -154,6 +155,7 @@ class SubmitInvocation(WireModel):
     parallel: int = Field(ge=1, le=1024)
     nx_bail: bool = False
     skip_nx_cache: bool = False
+    task_timeout_s: float | None = Field(None, gt=0, le=MAX_TASK_TIMEOUT_S)
     payload: str = "{}"
     tasks: tuple[SubmittedTask, ...] = Field((), max_length=100_000)
 

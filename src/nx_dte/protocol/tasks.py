@@ -77,6 +77,7 @@ class TaskView(WireModel):
     agent_name: str | None
     dependencies: tuple[str, ...]
     priority_s: float
+    expected_s: float | None
     ready_at: Time | None
     started_at: Time | None
     ended_at: Time | None

@@ -1,7 +1,11 @@
-"""A whole coordinator in this process: real SQLite, real files, real HTTP application."""
+"""A whole coordinator in this process: a real database, real files, the real HTTP application.
+
+Every test that starts one runs on SQLite and on PostgreSQL, unless its module names others in DATABASES.
+"""
 
 from __future__ import annotations
 
+import shutil
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -42,17 +46,30 @@ class Running:
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Callable[..., AbstractAsyncContextManager[Running]]:
+def database_url(dialect_name: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
+    """The coordinator's own default, or a database on the server."""
+    if dialect_name == "postgresql":
+        return str(request.getfixturevalue("postgres_url"))
+    file = tmp_path / "data" / "coordinator.sqlite3"
+    file.parent.mkdir(mode=0o700)
+    shutil.copy(request.getfixturevalue("sqlite_template"), file)
+    return f"sqlite:///{file}"
+
+
+@pytest.fixture
+def start(tmp_path: Path, database_url: str) -> Callable[..., AbstractAsyncContextManager[Running]]:
     """Start a coordinator on the test's own data folder; a second start is a restart."""
 
     @asynccontextmanager
     async def begin(**settings: Any) -> AsyncIterator[Running]:
-        chosen = CoordinatorSettings.load(
-            data_dir=tmp_path / "data",
-            read_write_token=READ_WRITE,
-            read_only_token=READ_ONLY,
-            **{"reap_interval_s": 0.05, **settings},
-        )
+        defaults = {
+            "data_dir": tmp_path / "data",
+            "database_url": database_url,
+            "read_write_token": READ_WRITE,
+            "read_only_token": READ_ONLY,
+            "reap_interval_s": 0.05,
+        }
+        chosen = CoordinatorSettings.load(**{**defaults, **settings})
         async with running(chosen) as services:
             transport = httpx2.ASGITransport(build_api(services), raise_app_exceptions=False)
             async with httpx2.AsyncClient(transport=transport, base_url="http://coordinator.test") as http:

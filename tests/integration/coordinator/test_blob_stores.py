@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import hashlib
+import os
+import time
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,7 +29,6 @@ from tests.integration.coordinator.driver import digest, pieces
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
     from nx_dte.coordinator.artifacts import BlobStore
 
@@ -58,55 +61,94 @@ def staged(tmp_path: Path) -> list[str]:
 async def receive(
     service: ArtifactService, *parts: bytes, announce: bytes | None = None, size: int | None = None
 ) -> str:
+    """The key under which it was published."""
     whole = b"".join(parts) if announce is None else announce
-    stored = await service.receive(
-        workspace="w", digest=digest(whole), announced_size=size, body=pieces(*parts)
-    )
-    return stored.artifact_id
+    async with service.received(digest=digest(whole), announced_size=size, body=pieces(*parts)) as upload:
+        key = service.new_key(workspace="w", artifact_id=upload.digest)
+        await service.publish(upload, key)
+    return key
 
 
-async def content(service: ArtifactService, artifact_id: str, workspace: str = "w") -> bytes | None:
-    stream = await service.open(workspace=workspace, artifact_id=artifact_id)
+async def content(service: ArtifactService, key: str) -> bytes | None:
+    stream = await service.open(key)
     return None if stream is None else b"".join([chunk async for chunk in stream])
 
 
 @pytest.mark.parametrize("parts", [[], [b"a"], [b"x" * 700_000] * 4, [b"y" * 2_500_000]])
 async def test_what_goes_in_comes_out(service: ArtifactService, tmp_path: Path, parts: list[bytes]) -> None:
-    artifact_id = await receive(service, *parts)
+    key = await receive(service, *parts)
 
-    assert artifact_id == hashlib.sha256(b"".join(parts)).hexdigest()
-    assert await content(service, artifact_id) == b"".join(parts)
+    assert hashlib.sha256(b"".join(parts)).hexdigest() in key
+    assert await content(service, key) == b"".join(parts)
     assert staged(tmp_path) == []
 
 
-async def test_the_same_bytes_again_change_nothing(service: ArtifactService, tmp_path: Path) -> None:
+async def test_the_same_bytes_again_are_another_blob(service: ArtifactService, tmp_path: Path) -> None:
     first = await receive(service, b"same")
     second = await receive(service, b"sa", b"me")
+    await service.remove(first)
 
-    assert first == second
-    assert await content(service, first) == b"same"
+    assert first != second
+    assert not await service.exists(first)
+    assert await content(service, first) is None
+    assert await content(service, second) == b"same"
     assert staged(tmp_path) == []
 
 
-async def test_workspaces_do_not_see_each_other(service: ArtifactService) -> None:
-    artifact_id = await receive(service, b"mine")
+async def test_removing_what_is_gone_changes_nothing(service: ArtifactService) -> None:
+    key = await receive(service, b"once")
 
-    assert await content(service, artifact_id, workspace="other") is None
-    assert await service.exists(workspace="w", artifact_id=artifact_id)
+    await service.remove(key)
+    await service.remove(key)
+    await service.remove("never/was/there")
+
+    assert not await service.exists(key)
+
+
+async def test_a_reader_reads_to_the_end_what_is_removed_meanwhile(service: ArtifactService) -> None:
+    data = b"0123456789" * 250_000
+    key = await receive(service, data)
+    stream = await service.open(key)
+    assert stream is not None
+
+    got = [await anext(stream)]
+    await service.remove(key)
+    got += [chunk async for chunk in stream]
+
+    assert b"".join(got) == data
+
+
+@pytest.mark.parametrize("workspace", ["..", ".", "a/../../b", "/etc", ".incoming", "\u00fcber\\alles"])
+async def test_no_workspace_leaves_the_store(
+    service: ArtifactService, tmp_path: Path, workspace: str
+) -> None:
+    key = service.new_key(workspace=workspace, artifact_id="0" * 64)
+
+    async with service.received(digest=digest(b"x"), announced_size=None, body=pieces(b"x")) as upload:
+        await service.publish(upload, key)
+
+    assert await content(service, key) == b"x"
+    assert {path.name for path in await asyncio.to_thread(lambda: list(tmp_path.iterdir()))} <= {
+        "objects",
+        "staging",
+    }
+    assert not any(part.startswith(".") for part in key.split("/"))
+    assert len(key.split("/")) == 3
 
 
 async def test_other_bytes_than_announced_are_not_published(service: ArtifactService, tmp_path: Path) -> None:
     with pytest.raises(DigestMismatchError):
         await receive(service, b"forged", announce=b"honest")
 
-    assert not await service.exists(workspace="w", artifact_id=hashlib.sha256(b"honest").hexdigest())
+    assert list((tmp_path / "objects").rglob("*")) == []
     assert staged(tmp_path) == []
 
 
 @pytest.mark.parametrize("header", [None, "", "sha256:", "md5:" + "0" * 64, "sha256:" + "G" * 64])
 async def test_without_a_digest_nothing_is_taken(service: ArtifactService, header: str | None) -> None:
     with pytest.raises(DigestMismatchError):
-        await service.receive(workspace="w", digest=header, announced_size=None, body=pieces(b"x"))
+        async with service.received(digest=header, announced_size=None, body=pieces(b"x")):
+            pass
 
 
 async def test_fewer_bytes_than_announced_are_not_published(service: ArtifactService, tmp_path: Path) -> None:
@@ -122,7 +164,8 @@ async def test_a_cut_connection_leaves_nothing(service: ArtifactService, tmp_pat
         raise ConnectionResetError
 
     with pytest.raises(ConnectionResetError):
-        await service.receive(workspace="w", digest=digest(b"z"), announced_size=None, body=cut())
+        async with service.received(digest=digest(b"z"), announced_size=None, body=cut()):
+            pass
 
     assert staged(tmp_path) == []
 
@@ -147,6 +190,45 @@ async def test_a_full_disk_says_so(
 
     with pytest.raises(NoSpaceError):
         await receive(service, b"x")
+
+
+@pytest.mark.parametrize("number", [errno.EXDEV, errno.ENOSPC])
+def test_from_another_file_system_bytes_are_copied_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    blobs = FileBlobStore(tmp_path / "objects")
+    upload = tmp_path / "staged"
+    upload.write_bytes(b"from far away")
+    rename = Path.replace
+
+    def across(self: Path, target: Path) -> Path:
+        if self == upload or number == errno.ENOSPC:
+            raise OSError(number if self != upload else errno.EXDEV, "no")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "replace", across)
+
+    if number == errno.ENOSPC:
+        with pytest.raises(OSError, match="no"):
+            blobs.publish_now(upload, "w/ab/key")
+    else:
+        blobs.publish_now(upload, "w/ab/key")
+
+    found = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    expected = {"objects/w/ab/key", "staged"} if number == errno.EXDEV else {"staged"}
+    assert found == expected
+
+
+def test_copies_that_a_crash_cut_short_are_swept_when_they_are_old(tmp_path: Path) -> None:
+    incoming = tmp_path / "objects" / ".incoming"
+    incoming.mkdir(parents=True)
+    for name, age_s in (("old", 90_000), ("of-another-coordinator", 60)):
+        (incoming / name).write_bytes(b"half")
+        os.utime(incoming / name, (time.time() - age_s,) * 2)
+
+    FileBlobStore(tmp_path / "objects")
+
+    assert [path.name for path in incoming.iterdir()] == ["of-another-coordinator"]
 
 
 def test_a_new_start_sweeps_what_an_old_one_left(service: ArtifactService, tmp_path: Path) -> None:

@@ -2,72 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import httpx2
 import pytest
 
 from tests.integration.coordinator.driver import READ_WRITE, digest
+from tests.integration.coordinator.process import DEADLINE_S, serving, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.slow  # each starts processes
-DEADLINE_S = 30
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Served:
-    """A coordinator's process and addresses."""
-
-    process: subprocess.Popen[str]
-    url: str
-    metrics_url: str
-
-    def stop(self, number: int = signal.SIGTERM) -> int:
-        self.process.send_signal(number)
-        return self.process.wait(DEADLINE_S)
-
-
-@contextmanager
-def serving(data_dir: Path, **environment: str) -> Iterator[Served]:
-    """Start it, wait until it says where it listens, and end it."""
-    command = [sys.executable, "-m", "nx_dte", "coordinator", "serve", "--data-dir", str(data_dir)]
-    process = subprocess.Popen(
-        [*command, "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **environment},
-    )
-    assert process.stdout is not None
-    watchdog = threading.Timer(DEADLINE_S, process.kill)
-    watchdog.start()
-    try:
-        said = ""
-        while "listening on" not in said:
-            line = process.stdout.readline()
-            assert line, f"the coordinator ended: {process.communicate()}"
-            said += line
-        watchdog.cancel()
-        metrics, url = re.findall(r"http://\S+", said)
-        yield Served(process=process, url=url, metrics_url=metrics)
-    finally:
-        watchdog.cancel()
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
 
 
 @pytest.fixture
@@ -122,11 +74,10 @@ def test_the_first_start_makes_tokens_and_never_prints_them(tmp_path: Path) -> N
     with serving(tmp_path) as served:
         token = (tmp_path / "tokens" / "read-write").read_text().strip()
         answer = httpx2.get(f"{served.url}/api/v1/ci-runs?ci_id=1", headers={"authorization": token})
-        served.process.terminate()
-        out, err = served.process.communicate()
+        served.stop()
 
     assert answer.json() == {"ci_run": None}
-    assert token not in out + err
+    assert token not in served.said + "".join(served.log)
 
 
 def test_metrics_are_shown_on_their_own_listener_only(tmp_path: Path, tokens: dict[str, str]) -> None:
@@ -171,12 +122,3 @@ def test_an_address_in_use_is_a_configuration_error(tmp_path: Path) -> None:
 
     assert done.returncode == 78
     assert f"cannot listen on {address}" in done.stderr
-
-
-def wait_until(condition: object) -> None:
-    """Until it holds, or the deadline passes."""
-    assert callable(condition)
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < DEADLINE_S, "the condition never held"
-        time.sleep(0.01)

@@ -106,7 +106,6 @@ async def test_another_protocol_version_is_told_which_side_to_update(
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("GET", "/nowhere"),
         ("GET", f"{RUNS}/none"),
         ("GET", f"{RUNS}/none/tasks"),
         ("GET", f"{RUNS}/none/events"),
@@ -157,3 +156,12 @@ async def test_a_contradictory_submission_changes_nothing(
 
     assert (await driver.run(run["ci_run_id"]))["invocations"] == []
     assert await driver.tasks(run["ci_run_id"]) == {}
+
+
+async def test_an_unknown_address_is_named(driver: Driver) -> None:
+    response = await driver.send("GET", "/api/v1/nowhere")
+
+    error = response.json()["error"]
+    assert (response.status_code, error["code"]) == (404, "no_such_address")
+    assert error["message"] == "this coordinator has nothing at GET /api/v1/nowhere"
+    assert "NX_CLOUD_API" in error["next"]

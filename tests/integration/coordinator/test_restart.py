@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from nx_dte.errors import ConfigurationError
 from tests.integration.coordinator.driver import task
 from tests.support.archives import archive_of
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 CHAIN = [
     task("a:build"),
@@ -64,20 +60,3 @@ async def test_two_coordinators_do_not_share_a_data_folder(start: Any) -> None:
         with pytest.raises(ConfigurationError, match="another coordinator uses the data folder"):
             async with start():
                 pass
-
-
-async def test_the_database_itself_refuses_a_second_live_lease(start: Any, tmp_path: Path) -> None:
-    async with start() as coordinator:
-        driver = coordinator.driver
-        run_id = (await driver.open_run())["ci_run_id"]
-        agent_id = await driver.join()
-        await driver.submit(run_id, CHAIN)
-        assert (await driver.claim(agent_id))["leases"]
-
-    database = sqlite3.connect(tmp_path / "data" / "coordinator.sqlite3")
-    with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
-        database.execute(
-            "INSERT INTO leases SELECT 'forged', ci_run_id, invocation_id, task_id, agent_id, attempt + 1, runs_alone,"
-            " state, granted_at, expires_at, ended_at FROM leases"
-        )
-    database.close()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nx_dte.coordinator import app
+from nx_dte.coordinator import administration
 from nx_dte.errors import ConfigurationError
 from nx_dte.settings import CoordinatorSettings
 from tests.integration.coordinator.driver import Driver, digest, task
@@ -23,7 +23,11 @@ async def other_workspace(coordinator: Running) -> Driver:
 
     settings = coordinator.services.settings
     made = await asyncio.to_thread(
-        app.token_create, settings, workspace="other", access="read-write", expires_in=timedelta(days=1)
+        administration.token_create,
+        settings,
+        workspace="other",
+        access="read-write",
+        expires_in=timedelta(days=1),
     )
     return Driver(http=coordinator.http, token=made.secret)
 
@@ -66,16 +70,18 @@ async def test_another_workspace_sees_nothing_of_ours(coordinator: Running) -> N
     assert (await theirs.open_run())["ci_run_id"] != run_id
 
 
-def test_tokens_can_be_made_listed_and_revoked_beside_no_coordinator(tmp_path: Path) -> None:
-    settings = CoordinatorSettings.load(data_dir=tmp_path / "data")
+def test_tokens_can_be_made_listed_and_revoked_beside_no_coordinator(
+    tmp_path: Path, database_url: str
+) -> None:
+    settings = CoordinatorSettings.load(data_dir=tmp_path / "data", database_url=database_url)
 
-    made = app.token_create(settings, workspace="team", access="read-only", expires_in=None)
-    app.token_revoke(settings, token_id=made.token_id)
-    listed = app.token_list(settings)
+    made = administration.token_create(settings, workspace="team", access="read-only", expires_in=None)
+    administration.token_revoke(settings, token_id=made.token_id)
+    listed = administration.token_list(settings)
 
     assert [(token.workspace, token.access, token.revoked_at is None) for token in listed] == [
         ("team", "read-only", False)
     ]
     assert made.secret not in repr(listed)
     with pytest.raises(ConfigurationError, match="no token nonsense"):
-        app.token_revoke(settings, token_id="nonsense")
+        administration.token_revoke(settings, token_id="nonsense")

@@ -1,10 +1,11 @@
 """Every row in memory: applies facts strictly and loads slices as `state.py` asks for them."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from nx_dte.coordinator.scheduler import facts, invariants, policy, state
-from nx_dte.model.agent import Agent
+from nx_dte.model.agent import Agent, AgentState
 from nx_dte.model.artifact import Artifact
 from nx_dte.model.cache_entry import CacheEntry
 from nx_dte.model.duration import DurationKey
@@ -16,6 +17,7 @@ from nx_dte.model.ids import (
     InvocationId,
     JobId,
     LeaseId,
+    TaskHash,
     TaskKey,
 )
 from nx_dte.model.invocation import Invocation, InvocationState
@@ -40,6 +42,7 @@ class Memory:
     artifacts: dict[ArtifactId, Artifact] = field(default_factory=dict)
     cache: dict[tuple[str, str, str], CacheEntry] = field(default_factory=dict)
     durations: dict[DurationKey, float] = field(default_factory=dict)
+    hash_outcomes: dict[TaskHash, set[bool]] = field(default_factory=dict)
     medians: dict[str, float] = field(default_factory=dict)
     history: list[Event] = field(default_factory=list)
 
@@ -77,6 +80,8 @@ class Memory:
                 self.cache.setdefault((entry.scope, entry.scope_id, entry.task_hash), entry)
             case facts.DurationLearned(key=key, duration_s=duration_s):
                 self.durations[key] = duration_s
+            case facts.HashOutcomeLearned(task_hash=task_hash, is_success=is_success):
+                self.hash_outcomes.setdefault(task_hash, set()).add(is_success)
             case facts.EventAppended(event=event):
                 self.history.append(event)
 
@@ -116,6 +121,16 @@ class Memory:
             for runs_alone in (False, True):
                 found += [value for value in ready if value.runs_alone is runs_alone][: policy.CANDIDATES]
         return found
+
+    def at_work(self, ci_run_id: CiRunId, since: datetime) -> set[AgentId]:
+        busy = {lease.agent_id for lease in self.live_leases()}
+        return {
+            agent.agent_id
+            for agent in self.agents.values()
+            if agent.ci_run_id == ci_run_id
+            and agent.state is AgentState.JOINED
+            and (agent.agent_id in busy or (agent.claimed_at or agent.joined_at) >= since)
+        }
 
     def held(self, agent_id: AgentId) -> tuple[state.HeldTask, ...]:
         return tuple(self.held_task(lease) for lease in self.live_leases() if lease.agent_id == agent_id)

@@ -23,6 +23,7 @@ from nx_dte.model.ids import (
     ArtifactId,
     JobId,
     LeaseId,
+    TaskHash,
     TaskId,
     TaskKey,
     WorkspaceId,
@@ -34,6 +35,8 @@ from nx_dte.model.task import Task
 from tests.unit.scheduler.memory import Memory
 
 WORKSPACE = WorkspaceId("default")
+LOOKS_AGAIN_S = 2.0
+"""The engine looks again for claims that wait, whether woken or not."""
 START = datetime(2030, 1, 1, tzinfo=UTC)
 
 
@@ -82,7 +85,7 @@ class World(Memory):
         return decision.answer
 
     def check_nobody_idles(self) -> None:
-        """No ready task beside an agent that has asked and still waits."""
+        """No ready task beside an agent that has asked and still waits; but for one that another is to get."""
         for agent_id in self.parked:
             agent = self.agents[agent_id]
             if agent.state is AgentState.JOINED and not self.runs[agent.ci_run_id].state.is_over:
@@ -92,8 +95,17 @@ class World(Memory):
                     held=[lease for lease in self.live_leases() if lease.agent_id == agent_id],
                     slots=None,
                     held_bytes={},
+                    barred=self.barred(agent_id),
                 )
                 assert not idle, f"{agent.name} waits beside {[task_.task_id for task_ in idle]}"
+
+    def has_peer(self, agent_id: AgentId) -> bool:
+        return bool(self.at_work(self.agents[agent_id].ci_run_id, self.now - policy.AT_WORK) - {agent_id})
+
+    def barred(self, agent_id: AgentId) -> set[TaskKey]:
+        if not self.has_peer(agent_id):
+            return set()
+        return {key for key, task_ in self.tasks.items() if task_.avoid_agent_id == agent_id}
 
     # ------------------------------------------------------------------------------------ main job
     def open(self, job_id: str = "991", **more: Any) -> CiRun:
@@ -168,23 +180,24 @@ class World(Memory):
         answer: answers.RunAnswer = self.happens(state.RunSlice(run=self.run), events.MainPinged())
         return answer.run
 
-    def main_left(self, job_id: str = "991") -> CiRun:
-        return self._end(events.MainLeft(job_id=JobId(job_id)))
+    def main_left(self, job_id: str = "991", run: CiRun | None = None) -> CiRun:
+        return self._end(events.MainLeft(job_id=JobId(job_id)), run)
 
     def main_silent(self) -> CiRun:
         return self._end(events.MainFellSilent())
 
-    def complete(self) -> CiRun:
-        return self._end(events.RunCompleted())
+    def complete(self, run: CiRun | None = None) -> CiRun:
+        return self._end(events.RunCompleted(), run)
 
-    def _end(self, event: events.Event) -> CiRun:
+    def _end(self, event: events.Event, run: CiRun | None = None) -> CiRun:
+        ci_run_id = run.ci_run_id if run else self.run.ci_run_id
         slice_ = state.EndSlice(
-            run=self.run,
-            work=tuple(self.work(invocation) for invocation in self.running(self.run.ci_run_id)),
-            main_jobs=tuple(job for key, job in self.main_jobs.items() if key[0] == self.run.ci_run_id),
+            run=self.runs[ci_run_id],
+            work=tuple(self.work(invocation) for invocation in self.running(ci_run_id)),
+            main_jobs=tuple(job for key, job in self.main_jobs.items() if key[0] == ci_run_id),
         )
         self.happens(slice_, event)
-        return self.run
+        return self.runs[ci_run_id]
 
     # -------------------------------------------------------------------------------------- agents
     def ask_to_join(self, name: str = "a", **more: Any) -> answers.JoinAnswer:
@@ -223,6 +236,7 @@ class World(Memory):
             invocations=tuple(self.running(agent.ci_run_id)),
             candidates=tuple(self.candidates(agent.ci_run_id)),
             held_bytes=self.held_bytes(agent_id),
+            has_peer=self.has_peer(agent_id),
         )
         mine = frozenset(one.lease.lease_id for one in held) if holding is None else frozenset(holding)
         event = events.TasksClaimed(holding=mine, slots=slots, is_sign_of_life=is_sign_of_life)
@@ -273,6 +287,7 @@ class World(Memory):
             dependents=self.dependents(task_) if task_ and is_success else (),
             doomed=self.doomed(task_) if task_ and not is_success else (),
             artifact=self.artifacts.get(event.artifact_id) if event.artifact_id else None,
+            is_known_flaky=self.is_known_flaky((task_.task_hash if task_ else None) or event.task_hash),
         )
         answer: answers.ReportAnswer = self.happens(slice_, event)
         return answer
@@ -280,8 +295,18 @@ class World(Memory):
     def fail(self, lease: Lease, code: int = 1) -> answers.ReportAnswer:
         return self.report(lease, outcome=events.ReportOutcome.FAILED, code=code, nx_status="failure")
 
-    def leave(self, agent_id: AgentId, reason: LeftReason = LeftReason.INTERRUPTED) -> None:
-        self._gone(agent_id, events.AgentLeft(reason=reason))
+    def not_stored(
+        self, lease: Lease, message: str | None = "the coordinator's disk is full"
+    ) -> answers.ReportAnswer:
+        return self.report(lease, outcome=events.ReportOutcome.NOT_STORED, message=message)
+
+    def is_known_flaky(self, task_hash: TaskHash | None) -> bool:
+        return task_hash is not None and len(self.hash_outcomes.get(task_hash, ())) > 1
+
+    def leave(
+        self, agent_id: AgentId, reason: LeftReason = LeftReason.INTERRUPTED, message: str | None = None
+    ) -> None:
+        self._gone(agent_id, events.AgentLeft(reason=reason, message=message))
 
     def agent_silent(self, agent_id: AgentId) -> None:
         self._gone(agent_id, events.AgentFellSilent())
@@ -292,17 +317,28 @@ class World(Memory):
         self.happens(slice_, event)
 
     def expire(self, lease: Lease) -> None:
+        self._is_due(lease, events.LeaseExpired())
+
+    def time_out(self, lease: Lease) -> None:
+        self._is_due(lease, events.TaskTimedOut())
+
+    def note_slow(self, lease: Lease) -> None:
+        self._is_due(lease, events.TaskRanLong())
+
+    def _is_due(self, lease: Lease, event: events.Event) -> None:
         stored = self.leases[lease.lease_id]
         slice_ = state.ReapSlice(
             run=self.runs[stored.ci_run_id],
             agent=self.agents[stored.agent_id],
             held=self.held_task(stored),
         )
-        self.happens(slice_, events.LeaseExpired())
+        self.happens(slice_, event)
 
     # ------------------------------------------------------------------------------ time and looking
     def passes(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
+        if seconds >= LOOKS_AGAIN_S:
+            self.parked.clear()
 
     def reap(self) -> None:
         """What the engine's reaper does each second: whatever is due."""
@@ -312,6 +348,12 @@ class World(Memory):
         for lease in self.live_leases():
             if self.leases[lease.lease_id].is_live and lease.expires_at <= self.now:
                 self.expire(lease)
+        for lease in self.live_leases():
+            if lease.times_out_at and lease.times_out_at <= self.now:
+                self.time_out(lease)
+        for lease in self.live_leases():
+            if lease.slow_at and lease.slow_at <= self.now and lease.slow_noted_at is None:
+                self.note_slow(lease)
 
     def restart(self) -> None:
         """The coordinator was away: everybody's deadline starts afresh."""
@@ -347,7 +389,12 @@ class World(Memory):
     def store_artifact(self, artifact_id: str, size: int = 10) -> ArtifactId:
         known = ArtifactId(artifact_id)
         self.artifacts[known] = Artifact(
-            workspace_id=WORKSPACE, artifact_id=known, size=size, created_at=self.now
+            workspace_id=WORKSPACE,
+            artifact_id=known,
+            size=size,
+            created_at=self.now,
+            last_used_at=self.now,
+            blob_key=artifact_id,
         )
         return known
 

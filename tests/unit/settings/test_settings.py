@@ -40,30 +40,66 @@ def test_a_flag_that_was_not_given_hides_nothing(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("name", "value", "complaint"),
     [
-        ("listen", "8720"),
-        ("listen", "host:port"),
-        ("lease_s", "0"),
-        ("artifact_max_bytes", "-1"),
-        ("log_level", "loud"),
+        ("listen", "8720", "must be HOST:PORT, not '8720'"),
+        ("listen", "host:port", "must be HOST:PORT, not 'host:port'"),
+        ("lease_s", "0", "must be more than 0"),
+        ("lease_s", "soon", "must be a number"),
+        ("lease_s", "inf", "must be 604800 or less"),
+        ("artifact_max_bytes", "-1", "must be more than 0"),
+        ("artifact_max_bytes", "1.5", "must be a whole number"),
+        ("request_max_bytes", "1", "must be 65536 or more"),
+        ("log_level", "loud", "must be 'debug', 'info', 'warning' or 'error'"),
+        ("public_url", "foo", "must be an address like https://nx-dte.example.org"),
+        ("public_url", "ftp://host", "must be an address like https://nx-dte.example.org"),
+        ("public_url", "https://", "must be an address like https://nx-dte.example.org"),
     ],
 )
-def test_a_wrong_value_is_named_with_all_its_sources(name: str, value: str) -> None:
+def test_a_wrong_value_is_explained_in_our_words(name: str, value: str, complaint: str) -> None:
     flags: dict[str, Any] = {name: value}
     with pytest.raises(ConfigurationError) as caught:
         CoordinatorSettings.load(**flags)
 
     message = caught.value.message
-    assert f"--{name.replace('_', '-')}" in message
-    assert f"NX_DTE_{name.upper()}" in message
+    assert message.startswith(f"{name} {complaint}")
+    assert f"NX_DTE_{name.upper()} or the key {name} of the settings file" in message
+    assert "Input should" not in message
+
+
+def test_only_flags_that_exist_are_named() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        CoordinatorSettings.load(listen="x", lease_s=0)
+
+    assert "--listen, NX_DTE_LISTEN" in caught.value.message
+    assert "--lease" not in caught.value.message
+
+
+@pytest.mark.parametrize("address", ["https://nx-dte.example.org", "http://host:8720/below/"])
+def test_a_public_url_may_have_a_port_and_a_path(address: str) -> None:
+    assert CoordinatorSettings.load(public_url=address).public_url == address
+
+
+def _complaint(name: str, value: Any) -> str:
+    try:
+        CoordinatorSettings.load(**{name: value})
+    except ConfigurationError as error:
+        return error.message
+    return ""
+
+
+def test_every_complaint_of_the_library_is_put_into_our_words() -> None:
+    values: list[Any] = ["\0", "-1", "1e99", "", []]
+    said = [_complaint(name, value) for name in CoordinatorSettings.model_fields for value in values]
+    assert len([text for text in said if text]) > 30
+    assert [text for text in said if "cannot be used" in text] == []
 
 
 def test_an_unknown_key_in_the_file_is_refused(tmp_path: Path) -> None:
     config = tmp_path / "settings.toml"
     config.write_text("leese_s = 11\n")
 
-    with pytest.raises(ConfigurationError, match="leese_s"):
+    with pytest.raises(ConfigurationError, match="there is no setting leese_s; lease_s is meant"):
         CoordinatorSettings.load(config=config)
 
 
@@ -92,7 +128,7 @@ def test_a_wrong_token_is_not_repeated_in_the_error() -> None:
 
 
 def test_every_setting_has_a_description() -> None:
-    assert all(describe().values())
+    assert [item.name for item in describe() if not item.meaning] == []
 
 
 @pytest.mark.parametrize(

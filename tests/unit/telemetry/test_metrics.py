@@ -15,7 +15,7 @@ def test_the_page_can_be_scraped_and_says_what_runs() -> None:
         for sample in family.samples
     }
     assert samples["nx_dte_build_info"] == {"version": "1.2.3", "protocol": "1"}
-    assert all(name.startswith("nx_dte_") for name in samples)
+    assert all(name.startswith(("nx_dte_", "process_")) for name in samples)
 
 
 def test_two_applications_in_one_process_do_not_share_counters() -> None:

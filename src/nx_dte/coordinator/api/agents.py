@@ -114,5 +114,5 @@ async def report(
 @router.post("/{agent_id}/leave")
 async def leave(agent_id: str, body: wire.Leave, caller: Caller, services: Services) -> dict[str, str]:
     """Say goodbye."""
-    await services.engine.agents.leave(caller.workspace_id, AgentId(agent_id), body.reason)
+    await services.engine.agents.leave(caller.workspace_id, AgentId(agent_id), body.reason, body.message)
     return {}

@@ -18,6 +18,7 @@ from nx_dte.errors import NxDteError
 if TYPE_CHECKING:
     from fastapi import FastAPI
     from starlette.responses import Response
+    from starlette.types import Receive, Scope, Send
 
 
 class MalformedError(NxDteError):
@@ -44,6 +45,12 @@ class UnavailableError(NxDteError):
     code = "unavailable"
 
 
+class StoppingError(NxDteError):
+    """This coordinator is stopping."""
+
+    code = "stopping"
+
+
 # code -> (status, what to do next)
 STATUS: dict[str, tuple[int, str]] = {
     "malformed": (400, "correct the request; docs/protocol.md has its form"),
@@ -60,6 +67,7 @@ STATUS: dict[str, tuple[int, str]] = {
     "token_unknown": (401, "ask the coordinator's operator for a valid token"),
     "token_read_only": (403, "use a read-write token"),
     "not_found": (404, "check the id, and that the token is one of the right workspace"),
+    "no_such_address": (404, "check NX_CLOUD_API, and docs/protocol.md for what there is"),
     "method_not_allowed": (405, "see docs/protocol.md for the methods of this address"),
     "ci_run_closed": (409, "start a new CI run, or run locally"),
     "lease_not_live": (409, "stop working on this task attempt"),
@@ -69,31 +77,45 @@ STATUS: dict[str, tuple[int, str]] = {
     "invalid_fields": (422, "correct the fields named; docs/protocol.md has their types"),
     "protocol_mismatch": (426, "update the older side"),
     "internal": (500, "look into the coordinator's log"),
+    "stopping": (503, "try again; another coordinator, or this one when it is back, will answer"),
     "unavailable": (503, "try again"),
     "no_space": (507, "free space on the coordinator"),
 }
 INTERNAL = STATUS["internal"]
+ERROR_CODE = "nx_dte.error_code"  # the key in the request's scope
 RETRY_AFTER_S = "2"
 _MAX_SHOWN = 5
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("nx_dte.api")
 
 
-def error_response(error: NxDteError) -> JSONResponse:
+class ErrorResponse(JSONResponse):
+    """An error in our form. It leaves its code in the request's scope, where whoever counts errors finds it."""
+
+    def __init__(self, *, status: int, code: str, message: str, hint: str, headers: dict[str, str]) -> None:
+        self.code = code
+        content = {"error": {"code": code, "message": message, "next": hint}}
+        super().__init__(content, status_code=status, headers=headers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
+        scope[ERROR_CODE] = self.code
+        await super().__call__(scope, receive, send)
+
+
+def error_response(error: NxDteError) -> ErrorResponse:
     """The answer for an error of ours."""
     status, hint = STATUS.get(error.code, INTERNAL)
     return _answer(status, error.code, error.message, hint)
 
 
-def _answer(status: int, code: str, message: str, hint: str) -> JSONResponse:
+def _answer(status: int, code: str, message: str, hint: str) -> ErrorResponse:
     headers = {}
     if status == STATUS["token_missing"][0]:
         headers["www-authenticate"] = 'Bearer realm="nx-dte"'
     if status == STATUS["unavailable"][0]:
         headers["retry-after"] = RETRY_AFTER_S
-    return JSONResponse(
-        {"error": {"code": code, "message": message, "next": hint}}, status_code=status, headers=headers
-    )
+    return ErrorResponse(status=status, code=code, message=message, hint=hint, headers=headers)
 
 
 async def on_own_error(_request: Request, error: Exception) -> Response:
@@ -123,13 +145,18 @@ async def on_validation_error(_request: Request, error: Exception) -> Response:
     return _answer(status, "invalid_fields", "; ".join(shown), hint)
 
 
-async def on_http_error(_request: Request, error: Exception) -> Response:
+async def on_http_error(request: Request, error: Exception) -> Response:
     """Answer what the framework itself refuses: unknown address, wrong method, unreadable body."""
     if not isinstance(error, HTTPException):
         raise error
-    codes = {404: "not_found", 405: "method_not_allowed", 400: "malformed"}
+    codes = {404: "no_such_address", 405: "method_not_allowed", 400: "malformed"}
     code = codes.get(error.status_code, "malformed")
-    return _answer(error.status_code, code, str(error.detail), STATUS[code][1])
+    asked = f"{request.method} {request.url.path}"
+    messages = {
+        "no_such_address": f"this coordinator has nothing at {asked}",
+        "method_not_allowed": f"this coordinator does not answer {asked}",
+    }
+    return _answer(error.status_code, code, messages.get(code, str(error.detail)), STATUS[code][1])
 
 
 async def on_disconnect(_request: Request, _error: Exception) -> Response:

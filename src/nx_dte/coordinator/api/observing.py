@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING
 
 import structlog
 
-from nx_dte.coordinator.api.errors import ProtocolMismatchError, error_response
+from nx_dte.coordinator.api.errors import (
+    ERROR_CODE,
+    STATUS,
+    ProtocolMismatchError,
+    StoppingError,
+    error_response,
+)
+from nx_dte.coordinator.api.traffic import route_of
 from nx_dte.protocol import PROTOCOL_VERSION
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from nx_dte.coordinator.api.traffic import Traffic
     from nx_dte.telemetry import Metrics
 
 VERSION_HEADER = b"nx-dte-protocol"
 WAITED = "nx_dte.waited"  # the request's `Patience`s: what they waited is no work
 
+NOT_ANSWERED = 500  # what a request counts as that ends without an answer
+
 
 class ObservingMiddleware:
     """The outermost layer of the API."""
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, traffic: Traffic) -> None:
         self._app = app
         self._metrics = metrics
+        self._traffic = traffic
+        metrics.preset(metrics.errors_total, "code", STATUS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check the version, run the request, observe it."""
@@ -32,7 +45,7 @@ class ObservingMiddleware:
             await self._app(scope, receive, send)
             return
         scope[WAITED] = []
-        status = 500
+        status = NOT_ANSWERED
 
         async def watch(message: Message) -> None:
             nonlocal status
@@ -45,9 +58,17 @@ class ObservingMiddleware:
         structlog.contextvars.bind_contextvars(method=scope["method"], path=scope["path"])
         try:
             refusal = _version_refusal(scope)
-            await (self._app if refusal is None else error_response(refusal))(scope, receive, watch)
+            with self._traffic.request(scope):
+                await (self._app if refusal is None else error_response(refusal))(scope, receive, watch)
+        except asyncio.CancelledError:
+            if not self._traffic.is_stopping or status != NOT_ANSWERED:
+                raise
+            # Its time to end is over. Answered, so that the client tries again instead of taking it for a fault.
+            await error_response(StoppingError())(scope, receive, watch)
         finally:
-            route = getattr(scope.get("route"), "path", "unmatched")
+            route = route_of(scope)
+            if (code := scope.get(ERROR_CODE)) is not None:
+                self._metrics.errors_total.labels(code=code).inc()
             waited = sum(patience.waited_s for patience in scope[WAITED])
             elapsed = time.perf_counter() - began - waited
             self._metrics.http_request_duration_seconds.labels(route=route, code=str(status)).observe(

@@ -143,6 +143,7 @@ async def submit(
         parallel=body.parallel,
         nx_bail=body.nx_bail,
         skip_nx_cache=body.skip_nx_cache,
+        task_timeout_s=body.task_timeout_s,
         payload=body.payload,
         tasks=tuple(_submitted(task) for task in body.tasks),
     )

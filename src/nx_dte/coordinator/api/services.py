@@ -10,11 +10,14 @@ import structlog
 from fastapi import Depends, Request
 
 from nx_dte.coordinator.api.observing import WAITED
+from nx_dte.coordinator.api.traffic import Traffic
 from nx_dte.coordinator.artifacts import ArtifactService
 from nx_dte.coordinator.auth import AuthService, Identity
+from nx_dte.coordinator.engine.gauges import Gauges
 from nx_dte.coordinator.engine.service import Engine
 from nx_dte.coordinator.engine.storage import Upload
 from nx_dte.coordinator.engine.waiting import Patience
+from nx_dte.coordinator.retention import Retention
 from nx_dte.light_client import Bundle
 from nx_dte.protocol.base import MAX_WAIT_S
 from nx_dte.settings import CoordinatorSettings
@@ -28,8 +31,11 @@ class ApiServices:
     settings: CoordinatorSettings
     engine: Engine
     artifacts: ArtifactService
+    retention: Retention
     auth: AuthService
     metrics: Metrics
+    gauges: Gauges
+    traffic: Traffic
     bundle: Bundle
 
 

@@ -39,7 +39,7 @@ async def put_run_artifact(
 @router.get("/artifacts/{artifact_id}", response_class=StreamingResponse)
 async def get_artifact(artifact_id: ArtifactPath, caller: Caller, services: Services) -> StreamingResponse:
     """Download an archive."""
-    artifact = await services.engine.queries.artifact(caller.workspace_id, ArtifactId(artifact_id))
+    artifact = await services.engine.storage.artifact(caller.workspace_id, ArtifactId(artifact_id))
     return StreamingResponse(
         await services.engine.storage.stream(artifact),
         media_type="application/gzip",
@@ -51,7 +51,7 @@ async def get_artifact(artifact_id: ArtifactPath, caller: Caller, services: Serv
 async def lookup(body: wire.Lookup, caller: Caller, services: Services) -> wire.LookupAnswer:
     """Which of these hashes have an entry?"""
     ci_run_id = None if body.ci_run_id is None else CiRunId(body.ci_run_id)
-    entries = await services.engine.queries.cache_entries(
+    entries = await services.engine.cache.entries(
         caller.workspace_id, [TaskHash(item) for item in body.hashes], ci_run_id
     )
     requests = services.metrics.cache_requests_total
@@ -76,7 +76,5 @@ async def put_cache_entry(
 ) -> wire.StoreAnswer:
     """Store a success; an existing entry stays."""
     run = None if ci_run_id is None else CiRunId(ci_run_id)
-    stored, scope = await services.engine.storage.add_cache_entry(
-        caller, TaskHash(task_hash), run, upload_of(request)
-    )
+    stored, scope = await services.engine.cache.add(caller, TaskHash(task_hash), run, upload_of(request))
     return wire.StoreAnswer(stored=stored, scope=scope)

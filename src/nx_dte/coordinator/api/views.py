@@ -86,6 +86,7 @@ def task_view(task: model.Task) -> wire_tasks.TaskView:
         agent_name=task.agent_name,
         dependencies=task.dependencies,
         priority_s=task.priority_s,
+        expected_s=task.expected_s,
         ready_at=task.ready_at,
         started_at=task.started_at,
         ended_at=task.ended_at,

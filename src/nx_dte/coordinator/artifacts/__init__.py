@@ -1,7 +1,7 @@
-"""The object store: archives of task outputs, named by the sha256 of their bytes.
+"""The object store: archives of task outputs, each under a key of its own.
 
-An upload is staged, checked, made durable and only then published, so a name never points at missing or partial
-bytes. This package knows nothing of runs or tasks. It is the only one that imports obstore.
+An upload is staged, checked, made durable and only then published, so a key never points at partial bytes. This package
+knows nothing of runs or tasks. It is the only one that imports obstore.
 """
 
 from nx_dte.coordinator.artifacts.base import BlobStore
@@ -13,7 +13,8 @@ from nx_dte.coordinator.artifacts.errors import (
     UploadCutError,
 )
 from nx_dte.coordinator.artifacts.inspection import inspect_archive
-from nx_dte.coordinator.artifacts.service import ArtifactService, StoredArtifact
+from nx_dte.coordinator.artifacts.service import ArtifactService
+from nx_dte.coordinator.artifacts.staging import StagedUpload
 from nx_dte.coordinator.artifacts.urls import open_blob_store
 
 __all__ = [
@@ -22,7 +23,7 @@ __all__ = [
     "BlobStore",
     "DigestMismatchError",
     "NoSpaceError",
-    "StoredArtifact",
+    "StagedUpload",
     "UnsafeArchiveError",
     "UploadCutError",
     "inspect_archive",

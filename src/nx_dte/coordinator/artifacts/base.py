@@ -10,13 +10,17 @@ if TYPE_CHECKING:
 
 
 class BlobStore(Protocol):
-    """Write-once blobs under a key. Every method may be called many times at once."""
+    """Write-once blobs, each under a key that is used once only. Every method may be called many times at once."""
 
     async def publish(self, staged: Path, key: str) -> None:
         """Make the staged file readable under `key`, durably, at once or not at all.
 
-        The file may be consumed. Publishing a key that exists leaves the old bytes, which are the same.
+        The file may be consumed.
         """
+        ...
+
+    async def remove(self, key: str) -> None:
+        """Remove the blob, if it is there; whoever reads it goes on reading it."""
         ...
 
     async def open(self, key: str) -> AsyncIterator[bytes] | None:

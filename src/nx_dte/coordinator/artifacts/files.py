@@ -7,7 +7,11 @@ that needs fsync of the file before the rename and of the folder after it.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import shutil
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,14 +20,17 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 CHUNK = 1024 * 1024
+LEFTOVER_AGE_S = 24 * 3600
+INCOMING = ".incoming"  # no workspace's folder begins with a dot
 
 
 class FileBlobStore:
-    """Files under `root`; staged files must lie on the same file system."""
+    """Files under `root`; cheapest when staged files lie on the same file system."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _sweep(root / INCOMING)
 
     async def publish(self, staged: Path, key: str) -> None:
         """Sync the file, then rename it into place and sync its folder."""
@@ -32,16 +39,34 @@ class FileBlobStore:
     def publish_now(self, staged: Path, key: str) -> None:
         """Do what `publish` does, in the calling thread."""
         target = self._root / key
-        if target.exists():
-            staged.unlink()
-            return
         new_folders = [folder for folder in (target.parent, *target.parent.parents) if not folder.exists()]
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _sync(staged)
-        staged.replace(target)
+        try:
+            _sync(staged)
+            staged.replace(target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            self._copy(staged, target)
         _sync(target.parent)
         for folder in new_folders:
             _sync(folder.parent)
+
+    def _copy(self, staged: Path, target: Path) -> None:
+        """From another file system: first the bytes, then the name."""
+        copy = self._root / INCOMING / staged.name
+        copy.parent.mkdir(exist_ok=True, mode=0o700)
+        try:
+            shutil.copyfile(staged, copy)
+            _sync(copy)
+            copy.replace(target)
+        except BaseException:
+            copy.unlink(missing_ok=True)
+            raise
+
+    async def remove(self, key: str) -> None:
+        """Remove the file's name; its bytes go when its last reader has closed it."""
+        await asyncio.to_thread((self._root / key).unlink, missing_ok=True)
 
     async def open(self, key: str) -> AsyncIterator[bytes] | None:
         """Open the file now, so that it stays readable even if retention removes its name."""
@@ -65,6 +90,15 @@ async def _chunks(file: BinaryIO) -> AsyncIterator[bytes]:
     with file:
         while chunk := await asyncio.to_thread(file.read, CHUNK):
             yield chunk
+
+
+def _sweep(incoming: Path) -> None:
+    """Copies that a crash cut short; others may be at work on the same folder, on copies that are younger."""
+    if incoming.is_dir():
+        for copy in incoming.iterdir():
+            with suppress(FileNotFoundError):
+                if time.time() - copy.stat().st_mtime > LEFTOVER_AGE_S:
+                    copy.unlink()
 
 
 def _sync(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import obstore
@@ -22,10 +23,13 @@ class ObjectBlobStore:
         self._store = store
 
     async def publish(self, staged: Path, key: str) -> None:
-        """Upload the staged file (in parts when it is large), unless the blob is there already."""
-        if await self.exists(key):
-            return
+        """Upload the staged file, in parts when it is large."""
         await obstore.put_async(self._store, key, staged)
+
+    async def remove(self, key: str) -> None:
+        """Delete the blob; object stores finish the downloads they have begun."""
+        with suppress(FileNotFoundError):
+            await obstore.delete_async(self._store, key)
 
     async def open(self, key: str) -> AsyncIterator[bytes] | None:
         """Start the download."""

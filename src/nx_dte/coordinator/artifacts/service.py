@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from dataclasses import dataclass
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from nx_dte.coordinator.artifacts.errors import ArtifactTooLargeError, DigestMismatchError, UploadCutError
 from nx_dte.coordinator.artifacts.staging import StagedUpload, space_errors
@@ -19,16 +20,8 @@ if TYPE_CHECKING:
 DIGEST_PATTERN = re.compile(r"sha256:([0-9a-f]{64})")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredArtifact:
-    """An artifact that is durable and published."""
-
-    artifact_id: str
-    size: int
-
-
 class ArtifactService:
-    """Checks uploads on their way into a blob store."""
+    """Checks uploads on their way into a blob store. Which blobs there are is remembered elsewhere, by their keys."""
 
     def __init__(
         self,
@@ -53,10 +46,23 @@ class ArtifactService:
             leftover.unlink()
         return len(leftovers)
 
-    async def receive(
-        self, *, workspace: str, digest: str | None, announced_size: int | None, body: AsyncIterator[bytes]
-    ) -> StoredArtifact:
-        """Stage, check and publish one upload.
+    def check_size(self, announced_size: int) -> None:
+        """Refuse what says itself that it is too large, before a byte of it is read.
+
+        Raises:
+            ArtifactTooLargeError: it is.
+        """
+        if announced_size > self._max_bytes:
+            raise ArtifactTooLargeError(
+                f"the artifact has {announced_size} bytes, {self._max_bytes} are allowed; raise artifact_max_bytes "
+                "or narrow the task's outputs"
+            )
+
+    @asynccontextmanager
+    async def received(
+        self, *, digest: str | None, announced_size: int | None, body: AsyncIterator[bytes]
+    ) -> AsyncIterator[StagedUpload]:
+        """Take one upload in and check it; what is not published in the block is thrown away after it.
 
         Raises:
             ArtifactTooLargeError: it is, or says it will be, over the limit.
@@ -66,11 +72,8 @@ class ArtifactService:
             NoSpaceError: the disk is full.
         """
         expected = parse_digest(digest)
-        if announced_size is not None and announced_size > self._max_bytes:
-            raise ArtifactTooLargeError(
-                f"the artifact has {announced_size} bytes, {self._max_bytes} are allowed; raise artifact_max_bytes "
-                "or narrow the task's outputs"
-            )
+        if announced_size is not None:
+            self.check_size(announced_size)
         with StagedUpload(self._staging / self._new_name(), self._max_bytes) as upload:
             await upload.receive(body)
             if announced_size is not None and upload.size != announced_size:
@@ -82,17 +85,37 @@ class ArtifactService:
                     f"the upload has sha256 {upload.digest} but was announced as {expected}; upload it again"
                 )
             await asyncio.to_thread(self._inspect, upload.path)
-            with space_errors():
-                await self._blobs.publish(upload.path, blob_key(workspace, expected))
-            return StoredArtifact(artifact_id=expected, size=upload.size)
+            yield upload
 
-    async def open(self, *, workspace: str, artifact_id: str) -> AsyncIterator[bytes] | None:
-        """Stream an artifact, or None when its bytes are gone."""
-        return await self._blobs.open(blob_key(workspace, artifact_id))
+    def new_key(self, *, workspace: str, artifact_id: str) -> str:
+        """A key that no blob ever had.
 
-    async def exists(self, *, workspace: str, artifact_id: str) -> bool:
-        """Whether the artifact's bytes are there."""
-        return await self._blobs.exists(blob_key(workspace, artifact_id))
+        Were it the digest alone, removing a blob could remove the same bytes that somebody has just uploaded again.
+        Keys are kept apart by workspace, and spread so that no folder grows huge.
+        """
+        folder = quote(workspace, safe="").replace(".", "%2E")
+        return f"{folder}/{artifact_id[:2]}/{artifact_id}-{self._new_name()}"
+
+    async def publish(self, upload: StagedUpload, key: str) -> None:
+        """Make a checked upload readable under the key, durably.
+
+        Raises:
+            NoSpaceError: the disk is full; nothing is readable under the key.
+        """
+        with space_errors():
+            await self._blobs.publish(upload.path, key)
+
+    async def remove(self, key: str) -> None:
+        """Remove a blob, if it is there."""
+        await self._blobs.remove(key)
+
+    async def open(self, key: str) -> AsyncIterator[bytes] | None:
+        """Stream a blob, or None when its bytes are gone."""
+        return await self._blobs.open(key)
+
+    async def exists(self, key: str) -> bool:
+        """Whether the blob's bytes are there."""
+        return await self._blobs.exists(key)
 
     async def check(self) -> None:
         """Raise when artifacts cannot be taken in now."""
@@ -111,8 +134,3 @@ def parse_digest(header: str | None) -> str:
     if match is None:
         raise DigestMismatchError("the upload needs a header 'nx-dte-digest: sha256:<64 hex digits>'")
     return match[1]
-
-
-def blob_key(workspace: str, artifact_id: str) -> str:
-    """Blobs are kept apart by workspace, and spread so that no folder grows huge."""
-    return f"{workspace}/{artifact_id[:2]}/{artifact_id}"

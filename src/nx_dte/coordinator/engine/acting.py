@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, assert_never
 import structlog
 
 from nx_dte.coordinator.scheduler import facts
+from nx_dte.coordinator.scheduler.answers import JoinAnswer
 from nx_dte.coordinator.scheduler.effects import (
     Counter,
     CountMetric,
@@ -15,7 +16,11 @@ from nx_dte.coordinator.scheduler.effects import (
     WakeAgents,
     WakeMain,
 )
+from nx_dte.model.agent import LeftReason
 from nx_dte.model.event import EventKind
+from nx_dte.model.lease import ReportRefusal
+from nx_dte.model.run import RunOutcome
+from nx_dte.model.task import TaskOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -23,8 +28,10 @@ if TYPE_CHECKING:
     from nx_dte.coordinator.engine.notifier import Notifier
     from nx_dte.coordinator.scheduler.answers import Answer, Decision
     from nx_dte.coordinator.scheduler.effects import Effect
+    from nx_dte.model.agent import Agent
     from nx_dte.model.event import Event
     from nx_dte.model.ids import CiRunId, WorkspaceId
+    from nx_dte.model.task import Task
     from nx_dte.telemetry import Metrics
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("nx_dte.engine")
@@ -60,7 +67,15 @@ class Actor:
             Counter.LEASES_EXPIRED: metrics.leases_expired_total,
             Counter.REPORTS_REFUSED: metrics.reports_refused_total,
             Counter.AGENTS_LEFT: metrics.agents_left_total,
+            Counter.FLAKY_TASKS: metrics.flaky_tasks_total,
         }
+        for counter, label, closed in (
+            (metrics.events_total, "kind", EventKind),
+            (metrics.ci_runs_total, "outcome", RunOutcome),
+            (metrics.reports_refused_total, "reason", ReportRefusal),
+            (metrics.agents_left_total, "reason", LeftReason),
+        ):
+            metrics.preset(counter, label, [member.value for member in closed])
         self._histograms = {
             Histogram.CI_RUN_DURATION: metrics.ci_run_duration_seconds,
             Histogram.TASK_DURATION: metrics.task_duration_seconds,
@@ -73,10 +88,27 @@ class Actor:
             self._carry_out(effect)
         for fact in decision.facts:
             if isinstance(fact, facts.EventAppended):
+                self._metrics.events_total.labels(kind=fact.event.kind.value).inc()
                 _log(fact.event)
             elif isinstance(fact, facts.RunAdded):
                 run = fact.run
                 self._notifier.notify(join_topic(run.workspace_id, run.ci_id, run.environment))
+            elif isinstance(fact, facts.TaskAdded):
+                self._saw_task(fact.task)
+            elif isinstance(fact, facts.AgentAdded):
+                self._saw_join(fact.agent, decision.answer)
+            elif isinstance(fact, facts.AgentChanged) and fact.agent.left_at is not None:
+                present = fact.agent.left_at - fact.agent.joined_at
+                self._metrics.agent_presence_seconds_total.inc(max(0.0, present.total_seconds()))
+
+    def _saw_task(self, task: Task) -> None:
+        if task.outcome is TaskOutcome.CACHED and task.expected_s is not None:
+            self._metrics.cache_saved_seconds_total.inc(task.expected_s)
+
+    def _saw_join(self, agent: Agent, answer: Answer) -> None:
+        if isinstance(answer, JoinAnswer) and answer.run is not None:
+            waited = agent.joined_at - answer.run.created_at
+            self._metrics.agent_join_seconds.observe(max(0.0, waited.total_seconds()))
 
     def _carry_out(self, effect: Effect) -> None:
         match effect:

@@ -75,7 +75,7 @@ class Agents:
 
         def work(session: Session, context: Context) -> Decision[ClaimAnswer]:
             run, agent = loading.agent_with_run(session, workspace_id, agent_id)
-            slice_ = loading.claim_slice(session, run, agent, asked, context.limits)
+            slice_ = loading.claim_slice(session, run, agent, asked, context)
             return decide(slice_, asked, context)
 
         async def attempt() -> ClaimAnswer:
@@ -135,10 +135,12 @@ class Agents:
 
         return list(await asyncio.gather(*(one(event) for event in reports)))
 
-    async def leave(self, workspace_id: WorkspaceId, agent_id: AgentId, reason: str) -> None:
-        """An agent says goodbye."""
+    async def leave(
+        self, workspace_id: WorkspaceId, agent_id: AgentId, reason: str, message: str | None = None
+    ) -> None:
+        """An agent says goodbye, and perhaps what made it leave."""
         known = {member.value: member for member in LeftReason}
-        event = events.AgentLeft(reason=known.get(reason, LeftReason.OTHER))
+        event = events.AgentLeft(reason=known.get(reason, LeftReason.OTHER), message=message)
 
         def work(session: Session, context: Context) -> Decision[NothingToSay]:
             run, agent = loading.agent_with_run(session, workspace_id, agent_id)

@@ -55,7 +55,9 @@ def _why_finished(  # noqa: PLR0911 - one sentence an outcome
         case TaskOutcome.SUCCEEDED:
             return f"{task.task_id} succeeded: {ran} ended with code {task.code}."
         case TaskOutcome.FAILED:
-            return f"{task.task_id} failed: {ran} ended with code {task.code}."
+            is_hung = task.reason is FailureReason.TIMED_OUT
+            how = "took longer than the task timeout allows" if is_hung else f"ended with code {task.code}"
+            return f"{task.task_id} failed: {ran} {how}."
         case TaskOutcome.CACHED:
             return f"{task.task_id} was a cache hit ({task.nx_status}) when its invocation was submitted."
         case TaskOutcome.SKIPPED:
@@ -68,7 +70,9 @@ def _why_finished(  # noqa: PLR0911 - one sentence an outcome
                 return f"{task.task_id} was skipped{_reason(task)}."
             return f"{task.task_id} was skipped: {_some(bad)} did not end well."
         case TaskOutcome.CANCELLED:
-            return f"{task.task_id} was cancelled with its invocation."
+            if task.reason is FailureReason.CANCELLED:
+                return f"{task.task_id} was cancelled with its invocation."
+            return f"{task.task_id} was left to the main job{_reason(task)}."
         case TaskOutcome.LOST:
             return (
                 f"{task.task_id} was given up: the agents that ran it were lost {task.lost_attempts} times."

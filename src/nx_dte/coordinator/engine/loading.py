@@ -8,7 +8,9 @@ from nx_dte.coordinator.engine.errors import NotFoundError
 from nx_dte.coordinator.scheduler import events, policy, state
 
 if TYPE_CHECKING:
-    from nx_dte.coordinator.scheduler.context import Limits
+    from datetime import datetime
+
+    from nx_dte.coordinator.scheduler.context import Context, Limits
     from nx_dte.coordinator.store.base import Reads, Session
     from nx_dte.model.agent import Agent
     from nx_dte.model.ids import AgentId, CiRunId, InvocationId, TaskKey, WorkspaceId
@@ -98,15 +100,15 @@ class TaskLoader:
             self._invocations[invocation_id] = invocation
         return self._invocations[invocation_id]
 
-    def held(self, lease: Lease, *, may_end: bool) -> state.HeldTask:
-        """A lease with what its end touches; `may_end` says whether it may end now."""
+    def held(self, lease: Lease, *, may_end: bool, fails: bool = False) -> state.HeldTask:
+        """A lease with what its end touches; `may_end`: it may end now, `fails`: the task may fail with it."""
         task = found(self._session.task(lease.invocation_id, lease.task_id), "task", lease.task_id)
         invocation = self.invocation(lease.invocation_id)
         is_last_try = (
             task.lost_attempts + 1 >= self._limits.max_lost_attempts
             or task.attempt >= self._limits.max_attempts
         )
-        doomed = self.doomed(task, invocation) if may_end and is_last_try else ()
+        doomed = self.doomed(task, invocation) if may_end and (is_last_try or fails) else ()
         return state.HeldTask(lease=lease, task=task, invocation=invocation, doomed=doomed)
 
     def doomed(self, task: Task, invocation: Invocation) -> tuple[Task, ...]:
@@ -117,9 +119,10 @@ class TaskLoader:
 
 
 def claim_slice(
-    session: Session, run: CiRun, agent: Agent, event: events.TasksClaimed, limits: Limits
+    session: Session, run: CiRun, agent: Agent, event: events.TasksClaimed, context: Context
 ) -> state.ClaimSlice:
     """For an agent that asks for work."""
+    limits, now = context.limits, context.now
     holding = event.holding
     loader = TaskLoader(session, limits)
     leases = session.live_leases_of_agent(agent.agent_id)
@@ -138,14 +141,23 @@ def claim_slice(
         with_dependencies = [task.task_id for task in ready if task.dependencies]
         held_bytes.update(session.held_bytes(invocation.invocation_id, with_dependencies, agent.agent_id))
         candidates += ready
+    held = tuple(loader.held(lease, may_end=lease.lease_id not in holding) for lease in leases)
+    is_choosy = any(
+        task.avoid_agent_id == agent.agent_id for task in (*candidates, *(one.task for one in held))
+    )
     return state.ClaimSlice(
         run=run,
         agent=agent,
-        held=tuple(loader.held(lease, may_end=lease.lease_id not in holding) for lease in leases),
+        held=held,
         invocations=invocations,
         candidates=tuple(candidates),
         held_bytes=held_bytes,
+        has_peer=is_choosy and _has_peer(session, agent, now),
     )
+
+
+def _has_peer(session: Session, agent: Agent, now: datetime) -> bool:
+    return bool(session.agents_at_work(agent.ci_run_id, now - policy.AT_WORK) - {agent.agent_id})
 
 
 def report_slice(
@@ -159,6 +171,8 @@ def report_slice(
     invocation = loader.invocation(lease.invocation_id)
     task = found(session.task(lease.invocation_id, lease.task_id), "task", lease.task_id)
     is_well = event.outcome is events.ReportOutcome.SUCCEEDED
+    is_failed = event.outcome is events.ReportOutcome.FAILED
+    task_hash = task.task_hash or event.task_hash
     artifact = None
     if event.artifact_id is not None:
         artifact = session.artifact(run.workspace_id, event.artifact_id)
@@ -171,6 +185,9 @@ def report_slice(
         dependents=session.dependents(task.invocation_id, task.task_id) if is_well else (),
         doomed=() if is_well else loader.doomed(task, invocation),
         artifact=artifact,
+        is_known_flaky=is_failed
+        and task_hash is not None
+        and session.is_known_flaky(run.workspace_id, task_hash),
     )
 
 

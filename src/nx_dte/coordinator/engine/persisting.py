@@ -62,6 +62,8 @@ def _write_one(session: Session, fact: Fact, now: datetime) -> None:  # noqa: C9
             session.insert_cache_entries([entry])
         case facts.DurationLearned(workspace_id=workspace_id, key=key, duration_s=duration_s):
             session.learn_durations([(workspace_id, key, duration_s)], now)
+        case facts.HashOutcomeLearned(workspace_id=workspace_id, task_hash=task_hash, is_success=is_success):
+            session.learn_hash_outcomes([(workspace_id, task_hash, is_success)], now)
         case (
             facts.TaskAdded()
             | facts.TaskChanged()

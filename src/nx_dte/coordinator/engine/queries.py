@@ -8,20 +8,16 @@ from typing import TYPE_CHECKING
 from nx_dte.coordinator.engine import loading
 from nx_dte.coordinator.engine.acting import main_topic
 from nx_dte.coordinator.engine.waiting import until
-from nx_dte.model.agent import AgentState
+from nx_dte.coordinator.scheduler import policy
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-
     from nx_dte.coordinator.engine.notifier import Notifier
     from nx_dte.coordinator.engine.runner import EventRunner
     from nx_dte.coordinator.engine.waiting import Patience
     from nx_dte.coordinator.store.base import Reads, StateCounts
     from nx_dte.model.agent import Agent
-    from nx_dte.model.artifact import Artifact
-    from nx_dte.model.cache_entry import CacheEntry
     from nx_dte.model.event import Event
-    from nx_dte.model.ids import ArtifactId, CiRunId, InvocationId, TaskHash, TaskId, WorkspaceId
+    from nx_dte.model.ids import CiRunId, InvocationId, TaskId, WorkspaceId
     from nx_dte.model.invocation import Invocation
     from nx_dte.model.run import CiRun
     from nx_dte.model.task import Task
@@ -110,8 +106,8 @@ class Queries:
                 kinds=wanted.kinds,
                 limit=wanted.limit,
             )
-            live = sum(agent.state is AgentState.JOINED for agent in reads.agents(ci_run_id))
-            return News(run=run, events=events, invocation=invocation, agents_live=live)
+            at_work = reads.agents_at_work(ci_run_id, self._runner.now() - policy.AT_WORK)
+            return News(run=run, events=events, invocation=invocation, agents_live=len(at_work))
 
         async def attempt() -> News:
             return await self._runner.read(work)
@@ -156,23 +152,6 @@ class Queries:
                 events=reads.story(invocation_id, task_id),
                 dependencies=tuple(task for task in dependencies if task is not None),
             )
-
-        return await self._runner.read(work)
-
-    async def artifact(self, workspace_id: WorkspaceId, artifact_id: ArtifactId) -> Artifact:
-        """An artifact of the workspace."""
-        found = await self._runner.read(lambda reads: reads.artifact(workspace_id, artifact_id))
-        return loading.found(found, "artifact", artifact_id)
-
-    async def cache_entries(
-        self, workspace_id: WorkspaceId, hashes: Collection[TaskHash], ci_run_id: CiRunId | None
-    ) -> Mapping[TaskHash, CacheEntry]:
-        """Entries that the run may restore."""
-
-        def work(reads: Reads) -> Mapping[TaskHash, CacheEntry]:
-            if ci_run_id is not None:
-                loading.own_run(reads.run(ci_run_id), workspace_id, "CI run", ci_run_id)
-            return reads.cache_entries(workspace_id, hashes, ci_run_id)
 
         return await self._runner.read(work)
 

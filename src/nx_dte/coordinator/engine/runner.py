@@ -44,8 +44,14 @@ class EventRunner:
         self.now = now
         self.new_id = new_id
 
-    async def run_event(self, name: str, load_and_decide: Callable[[Session, Context], Decision[A]]) -> A:
-        """Load, decide, persist in one transaction, then act. `name` labels the metric.
+    async def run_event(
+        self,
+        name: str,
+        load_and_decide: Callable[[Session, Context], Decision[A]],
+        *,
+        at: datetime | None = None,
+    ) -> A:
+        """Load, decide, persist in one transaction, then act. `name` labels the metric, `at` is when; else it is now.
 
         Raises:
             NxDteError: what loading or deciding raised; nothing was changed.
@@ -53,13 +59,15 @@ class EventRunner:
 
         def work(session: Session) -> Decision[A]:
             began = time.perf_counter()
-            context = Context(now=self.now(), new_id=self.new_id, limits=self.limits)
+            context = Context(now=at or self.now(), new_id=self.new_id, limits=self.limits)
             decision = load_and_decide(session, context)
             persist(session, decision.facts, context.now)
             self._metrics.transaction_duration_seconds.labels(event=name).observe(time.perf_counter() - began)
             return decision
 
+        arrived = time.perf_counter()
         decision = await self.write(work)
+        self._metrics.commit_duration_seconds.labels(event=name).observe(time.perf_counter() - arrived)
         self._actor.act(decision)
         return decision.answer
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from nx_dte.coordinator.engine.acting import Actor
 from nx_dte.coordinator.engine.agents import Agents
+from nx_dte.coordinator.engine.cache import Cache
 from nx_dte.coordinator.engine.main_jobs import MainJobs
 from nx_dte.coordinator.engine.notifier import Notifier
 from nx_dte.coordinator.engine.queries import Queries
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from nx_dte.coordinator.artifacts import ArtifactService
+    from nx_dte.coordinator.engine.storage import Keeping
     from nx_dte.coordinator.scheduler.context import Limits
     from nx_dte.coordinator.store.base import Store
     from nx_dte.model.ids import IdFactory
@@ -32,7 +33,7 @@ class Engine:
         self,
         *,
         store: Store,
-        artifacts: ArtifactService,
+        keeping: Keeping,
         metrics: Metrics,
         limits: Limits,
         now: Callable[[], datetime],
@@ -40,7 +41,6 @@ class Engine:
         reap_interval_s: float = 0.5,
     ) -> None:
         self.notifier = Notifier()
-        self._metrics = metrics
         self._runner = EventRunner(
             store=store,
             actor=Actor(notifier=self.notifier, metrics=metrics),
@@ -53,20 +53,11 @@ class Engine:
         self.main_jobs = MainJobs(self._runner, time.monotonic)
         self.agents = Agents(self._runner, self.notifier, metrics)
         self.queries = Queries(self._runner, self.notifier)
-        self.storage = Storage(self._runner, artifacts, metrics)
-        self.reaper = Reaper(self._runner, reap_interval_s)
+        self.storage = Storage(self._runner, keeping, metrics)
+        self.cache = Cache(self._runner, self.storage, keeping.touch_every)
+        self.reaper = Reaper(self._runner, reap_interval_s, time.monotonic)
 
     async def check(self) -> None:
         """Raise when the store cannot be read or written."""
         await self._runner.read(lambda reads: reads.tokens())
         await self._runner.write(lambda session: session.tokens())
-
-    async def fill_gauges(self) -> None:
-        """Show the current counts by state."""
-        counts = await self.queries.counts()
-        for gauge, states in (
-            (self._metrics.ci_runs, counts.ci_runs),
-            (self._metrics.tasks, counts.tasks),
-            (self._metrics.agents, counts.agents),
-        ):
-            self._metrics.set_states(gauge, states)

@@ -1,25 +1,31 @@
-"""Artifacts and cache entries: bytes go to the object store first, then their row is written, then they may be named."""
+"""Artifacts on their way in and out: bytes go to the object store first, then their row is written, then they may be named.
+
+What is used is touched, so that retention leaves it alone. A touch that finds its row gone takes it as gone: an answer
+never names what may no longer be there.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nx_dte.coordinator.artifacts import NoSpaceError
 from nx_dte.coordinator.engine import loading
-from nx_dte.coordinator.engine.errors import LeaseNotLiveError, TokenReadOnlyError
-from nx_dte.model.access import TokenAccess
+from nx_dte.coordinator.engine.errors import LeaseNotLiveError
+from nx_dte.coordinator.store.errors import StoreFullError
 from nx_dte.model.artifact import Artifact
-from nx_dte.model.cache_entry import CacheEntry, CacheScope
 from nx_dte.model.ids import ArtifactId
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from datetime import timedelta
 
-    from nx_dte.coordinator.artifacts import ArtifactService
+    from nx_dte.coordinator.artifacts import ArtifactService, StagedUpload
     from nx_dte.coordinator.auth import Identity
     from nx_dte.coordinator.engine.runner import EventRunner
+    from nx_dte.coordinator.retention import Room
     from nx_dte.coordinator.store.base import Reads, Session
-    from nx_dte.model.ids import CiRunId, LeaseId, TaskHash
+    from nx_dte.model.ids import CiRunId, LeaseId, WorkspaceId
     from nx_dte.model.run import CiRun
     from nx_dte.telemetry import Metrics
 
@@ -33,19 +39,33 @@ class Upload:
     body: AsyncIterator[bytes]
 
 
-class Storage:
-    """Takes archives in, and remembers what they are."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keeping:
+    """With what artifacts are kept."""
 
-    def __init__(self, runner: EventRunner, artifacts: ArtifactService, metrics: Metrics) -> None:
+    artifacts: ArtifactService
+    room: Room
+    touch_every: timedelta
+    """How much the noted time of last use may lag behind."""
+
+
+class Storage:
+    """Takes archives in, remembers what they are, and gives them out."""
+
+    def __init__(self, runner: EventRunner, keeping: Keeping, metrics: Metrics) -> None:
         self._runner = runner
-        self._artifacts = artifacts
+        self._artifacts = keeping.artifacts
+        self._room = keeping.room
+        self._touch_every = keeping.touch_every
         self._metrics = metrics
 
+    # ------------------------------------------------------------------------------------------ in
     async def add_for_lease(self, who: Identity, lease_id: LeaseId, upload: Upload) -> Artifact:
         """The outputs of a task attempt, from whoever holds its lease.
 
         Raises:
             LeaseNotLiveError: nobody waits for them any more.
+            NoSpaceError, StoreFullError: there is no room for them.
         """
 
         def work(reads: Reads) -> CiRun:
@@ -59,92 +79,100 @@ class Storage:
             return run
 
         run = await self._runner.read(work)
-        return await self._add(who, run.ci_run_id, upload)
+        return await self.add(who.workspace_id, run.ci_run_id, upload)
 
     async def add_for_run(self, who: Identity, ci_run_id: CiRunId, upload: Upload) -> Artifact:
         """Main's own local hit, which agents will need."""
-        await self._own_run(who, ci_run_id)
-        return await self._add(who, ci_run_id, upload)
-
-    async def _own_run(self, who: Identity, ci_run_id: CiRunId) -> CiRun:
         run = await self._runner.read(lambda reads: reads.run(ci_run_id))
-        return loading.own_run(run, who.workspace_id, "CI run", ci_run_id)
+        loading.own_run(run, who.workspace_id, "CI run", ci_run_id)
+        return await self.add(who.workspace_id, ci_run_id, upload)
 
-    async def _add(self, who: Identity, ci_run_id: CiRunId | None, upload: Upload) -> Artifact:
-        try:
-            stored = await self._artifacts.receive(
-                workspace=who.workspace_id,
-                digest=upload.digest,
-                announced_size=upload.announced_size,
-                body=upload.body,
-            )
-        except Exception:
-            self._metrics.artifact_errors_total.labels(operation="receive").inc()
-            raise
-        self._metrics.artifact_bytes_total.labels(direction="in").inc(stored.size)
-        artifact = Artifact(
-            workspace_id=who.workspace_id,
-            artifact_id=ArtifactId(stored.artifact_id),
-            size=stored.size,
-            created_at=self._runner.now(),
-            ci_run_id=ci_run_id,
-        )
-        await self._runner.write(lambda session: session.insert_artifact(artifact))
-        return artifact
-
-    async def add_cache_entry(
-        self, who: Identity, task_hash: TaskHash, ci_run_id: CiRunId | None, upload: Upload
-    ) -> tuple[bool, CacheScope]:
-        """What Nx stores in its remote cache. Write-once; returns whether it is new, and its scope.
+    async def add(self, workspace_id: WorkspaceId, ci_run_id: CiRunId | None, upload: Upload) -> Artifact:
+        """Take in an archive for a CI run, or for none; the caller has checked who may do so.
 
         Raises:
-            TokenReadOnlyError: a read-only token writes only within a run.
+            NoSpaceError, StoreFullError: there is no room for it.
         """
-        run = None if ci_run_id is None else await self._own_run(who, ci_run_id)
-        scope, scope_id = self._scope(who, run)
-        existing = await self._runner.read(
-            lambda reads: reads.cache_entries(who.workspace_id, [task_hash], ci_run_id)
+        try:
+            if upload.announced_size is not None:
+                self._artifacts.check_size(upload.announced_size)
+                await self._room.admit(upload.announced_size)
+            async with self._artifacts.received(
+                digest=upload.digest, announced_size=upload.announced_size, body=upload.body
+            ) as staged:
+                if upload.announced_size is None:
+                    await self._room.admit(staged.size)
+                artifact = await self._keep(workspace_id, ci_run_id, staged)
+        except Exception as error:
+            self._metrics.artifact_errors_total.labels(operation="receive").inc()
+            if isinstance(error, NoSpaceError | StoreFullError):
+                self._room.disk_is_full(upload.announced_size)
+            raise
+        self._metrics.artifact_bytes_total.labels(direction="in").inc(artifact.size)
+        return artifact
+
+    async def _keep(
+        self, workspace_id: WorkspaceId, ci_run_id: CiRunId | None, staged: StagedUpload
+    ) -> Artifact:
+        now = self._runner.now()
+        artifact_id = ArtifactId(staged.digest)
+        fresh = Artifact(
+            workspace_id=workspace_id,
+            artifact_id=artifact_id,
+            size=staged.size,
+            created_at=now,
+            last_used_at=now,
+            blob_key=self._artifacts.new_key(workspace=workspace_id, artifact_id=artifact_id),
+            ci_run_id=ci_run_id,
         )
-        if (known := existing.get(task_hash)) is not None and (known.scope, known.scope_id) == (
-            scope,
-            scope_id,
-        ):
-            async for _ in upload.body:  # the client is sending; an unread body would cut its connection
-                pass
-            return False, scope
-        artifact = await self._add(who, ci_run_id, upload)
-        entry = CacheEntry(
-            workspace_id=who.workspace_id,
-            scope=scope,
-            scope_id=scope_id,
-            task_hash=task_hash,
-            artifact_id=artifact.artifact_id,
-            size=artifact.size,
-            code=0,
-            producer_ci_run_id=ci_run_id,
-            producer_job_id=None if run is None else run.job_id,
-            producer_ref=None if run is None else run.branch,
-            created_at=self._runner.now(),
-        )
-
-        def work(session: Session) -> bool:
-            return session.insert_cache_entry(entry)
-
-        return await self._runner.write(work), scope
-
-    @staticmethod
-    def _scope(who: Identity, run: CiRun | None) -> tuple[CacheScope, str]:
-        if who.access is TokenAccess.READ_WRITE:
-            return CacheScope.SHARED, ""
-        if run is None:
-            raise TokenReadOnlyError(
-                "a read-only token stores cache entries within a CI run only; name the run"
+        known = await self._runner.read(lambda reads: reads.artifact(workspace_id, artifact_id))
+        lost_blob_key = None
+        if known is not None:
+            if await self._artifacts.exists(known.blob_key):
+                if (still_known := await self._used_again(fresh)) is not None:
+                    return still_known
+            else:
+                lost_blob_key = known.blob_key  # somebody removed it behind our back: heal
+        # Reserved before it is written: should we die in between, the blob is found and removed later.
+        await self._runner.write(lambda session: session.reserve_blob(fresh.blob_key, now))
+        await self._artifacts.publish(staged, fresh.blob_key)
+        try:
+            kept = await self._runner.write(
+                lambda session: session.insert_artifact(fresh, lost_blob_key=lost_blob_key)
             )
-        return CacheScope.RUN, run.ci_run_id
+        except StoreFullError:
+            await self._artifacts.remove(fresh.blob_key)  # nothing names it, and its room is badly needed
+            raise
+        if kept.blob_key != fresh.blob_key:  # somebody else was faster with the same bytes
+            await self._artifacts.remove(fresh.blob_key)
+        return kept
+
+    async def _used_again(self, fresh: Artifact) -> Artifact | None:
+        """The artifact of the same bytes that is there already, now also one of this CI run."""
+        return await self._runner.write(lambda session: session.reuse_artifact(fresh))
+
+    # ----------------------------------------------------------------------------------------- out
+    async def artifact(self, workspace_id: WorkspaceId, artifact_id: ArtifactId) -> Artifact:
+        """An artifact of the workspace, which will stay for as long as it takes to download it."""
+        found = await self._runner.read(lambda reads: reads.artifact(workspace_id, artifact_id))
+        artifact = loading.found(found, "artifact", artifact_id)
+        now = self._runner.now()
+        if artifact.last_used_at > now - self._touch_every:
+            return artifact
+
+        def work(session: Session) -> Artifact | None:
+            session.touch_artifacts(workspace_id, [artifact_id], now)
+            return session.artifact(workspace_id, artifact_id)
+
+        try:
+            touched = await self._runner.write(work)
+        except StoreFullError:
+            return artifact  # reads go on when nothing can be written, retention included
+        return loading.found(touched, "artifact", artifact_id)
 
     async def stream(self, artifact: Artifact) -> AsyncIterator[bytes]:
         """The archive's bytes."""
-        opened = await self._artifacts.open(workspace=artifact.workspace_id, artifact_id=artifact.artifact_id)
+        opened = await self._artifacts.open(artifact.blob_key)
         if opened is None:
             self._metrics.artifact_errors_total.labels(operation="send").inc()
         chunks = loading.found(opened, "content of artifact", artifact.artifact_id)

@@ -86,7 +86,7 @@ class ReportAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NothingToSay:
-    """To `LeaseExpired`, `AgentLeft`, `AgentFellSilent`."""
+    """To what time brings (`LeaseExpired`, `TaskTimedOut`, `TaskRanLong`, `AgentFellSilent`) and to `AgentLeft`."""
 
 
 Answer = (

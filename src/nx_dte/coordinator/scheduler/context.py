@@ -17,6 +17,11 @@ class Limits:
     max_lost_attempts: int = 3
     max_attempts: int = 10
     """All attempts of a task, also those that were given back: the end of every loop."""
+    slow_task_factor: float = 3.0
+    slow_task_extra_s: float = 60.0
+    """A task is slow when it runs this many times as long as expected, and this many seconds longer."""
+    slow_task_unknown_s: float = 300.0
+    """The same for a task that nobody has run before."""
 
     @property
     def lease(self) -> timedelta:

@@ -7,7 +7,7 @@ from nx_dte.coordinator.scheduler import answers, events, state
 from nx_dte.coordinator.scheduler.answers import Answer, Decision
 from nx_dte.coordinator.scheduler.context import Context
 from nx_dte.coordinator.scheduler.errors import InvalidTransitionError
-from nx_dte.coordinator.scheduler.transitions import agent, invocation, join, main_job, report
+from nx_dte.coordinator.scheduler.transitions import agent, deadline, invocation, join, main_job, report
 
 _TABLE: Mapping[
     tuple[type[state.Slice], type[events.Event]], Callable[[Any, Any, Context], Decision[Any]]
@@ -24,13 +24,16 @@ _TABLE: Mapping[
     (state.ClaimSlice, events.TasksClaimed): agent.claim,
     (state.HeartbeatSlice, events.AgentHeartbeat): agent.heartbeat,
     (state.ReportSlice, events.TaskReported): report.report,
-    (state.ReapSlice, events.LeaseExpired): agent.expire,
+    (state.ReapSlice, events.LeaseExpired): deadline.expire,
+    (state.ReapSlice, events.TaskTimedOut): deadline.time_out,
+    (state.ReapSlice, events.TaskRanLong): deadline.note_slow,
     (state.GoneSlice, events.AgentLeft): agent.leave,
     (state.GoneSlice, events.AgentFellSilent): agent.fall_silent,
 }
 """What each event does, and the slice it needs; how it depends on states stands in the transition."""
 
 _RunEvent = events.MainLeft | events.MainFellSilent | events.RunCompleted
+_DeadlineEvent = events.LeaseExpired | events.TaskTimedOut | events.TaskRanLong
 _GoneEvent = events.AgentLeft | events.AgentFellSilent
 
 
@@ -74,7 +77,7 @@ def decide(
 ) -> Decision[answers.ReportAnswer]: ...
 @overload
 def decide(
-    slice_: state.ReapSlice, event: events.LeaseExpired, context: Context
+    slice_: state.ReapSlice, event: _DeadlineEvent, context: Context
 ) -> Decision[answers.NothingToSay]: ...
 @overload
 def decide(

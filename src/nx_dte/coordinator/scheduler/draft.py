@@ -117,7 +117,7 @@ class Draft:
         """A fact about something that no later step of this decision looks at."""
         self._extra.append(fact)
 
-    def learn(self, fact: facts.CacheEntryAdded | facts.DurationLearned) -> None:
+    def learn(self, fact: facts.CacheEntryAdded | facts.DurationLearned | facts.HashOutcomeLearned) -> None:
         """A fact that outlives the run."""
         self._learned.append(fact)
 

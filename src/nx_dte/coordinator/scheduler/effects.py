@@ -34,6 +34,7 @@ class Counter(StrEnum):
     LEASES_EXPIRED = "leases_expired_total"
     REPORTS_REFUSED = "reports_refused_total"
     AGENTS_LEFT = "agents_left_total"
+    FLAKY_TASKS = "flaky_tasks_total"
 
 
 class Histogram(StrEnum):

@@ -105,6 +105,7 @@ class InvocationSubmitted:
     parallel: int = 1
     nx_bail: bool = False
     skip_nx_cache: bool = False
+    task_timeout_s: float | None = None
     payload: str = ""
     """Opaque; agents get it as it is."""
     tasks: tuple[SubmittedTask, ...] = ()
@@ -156,6 +157,8 @@ class ReportOutcome(StrEnum):
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
+    NOT_STORED = "not_stored"
+    """Its outputs found no room; how the task itself ended is of no use to anybody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,10 +186,22 @@ class LeaseExpired:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TaskTimedOut:
+    """A task is held for longer than its invocation allows; checked again in the decision (`ReapSlice`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRanLong:
+    """A task is held for far longer than expected; checked again in the decision (`ReapSlice`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AgentLeft:
     """An agent says goodbye (`GoneSlice`)."""
 
     reason: LeftReason = LeftReason.OTHER
+    message: str | None = None
+    """What exactly made it leave, in its words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,6 +223,8 @@ Event = (
     | AgentHeartbeat
     | TaskReported
     | LeaseExpired
+    | TaskTimedOut
+    | TaskRanLong
     | AgentLeft
     | AgentFellSilent
 )

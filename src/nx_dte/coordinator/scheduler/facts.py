@@ -10,7 +10,7 @@ from nx_dte.model.agent import Agent
 from nx_dte.model.cache_entry import CacheEntry
 from nx_dte.model.duration import DurationKey
 from nx_dte.model.event import Event
-from nx_dte.model.ids import InvocationId, WorkspaceId
+from nx_dte.model.ids import InvocationId, TaskHash, WorkspaceId
 from nx_dte.model.invocation import Invocation
 from nx_dte.model.lease import Lease
 from nx_dte.model.record import Record
@@ -127,6 +127,15 @@ class DurationLearned:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HashOutcomeLearned:
+    """Remember that a task of this hash has ended so, beside what is remembered of it already."""
+
+    workspace_id: WorkspaceId
+    task_hash: TaskHash
+    is_success: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EventAppended:
     """Insert into history."""
 
@@ -149,5 +158,6 @@ Fact = (
     | LeaseChanged
     | CacheEntryAdded
     | DurationLearned
+    | HashOutcomeLearned
     | EventAppended
 )

@@ -8,12 +8,30 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from nx_dte.model.agent import Agent
-from nx_dte.model.event import Event
+from nx_dte.model.event import Event, EventKind
 from nx_dte.model.ids import AgentId, CiRunId, InvocationId, LeaseId, TaskKey
 from nx_dte.model.invocation import Invocation, InvocationState
-from nx_dte.model.lease import Lease
+from nx_dte.model.lease import Lease, LeaseState
 from nx_dte.model.run import CiRun, CiRunState, RunOutcome
-from nx_dte.model.task import Task, TaskState
+from nx_dte.model.task import FailureReason, Task, TaskOutcome, TaskState
+
+_GIVEN_UP = frozenset({TaskOutcome.LOST})
+_OUTCOMES: Mapping[FailureReason, frozenset[TaskOutcome]] = {
+    FailureReason.TASK_FAILED: frozenset({TaskOutcome.FAILED}),
+    FailureReason.TIMED_OUT: frozenset({TaskOutcome.FAILED}),
+    FailureReason.AGENT_LOST: _GIVEN_UP,
+    FailureReason.LEASE_EXPIRED: _GIVEN_UP,
+    FailureReason.TOO_MANY_ATTEMPTS: _GIVEN_UP,
+    FailureReason.DEPENDENCY_FAILED: frozenset({TaskOutcome.SKIPPED}),
+    FailureReason.BAILED: frozenset({TaskOutcome.SKIPPED}),
+    FailureReason.CANCELLED: frozenset({TaskOutcome.CANCELLED}),
+    FailureReason.NOT_STORED: frozenset({TaskOutcome.CANCELLED}),
+    FailureReason.MISMATCH: frozenset({TaskOutcome.CANCELLED}),
+    # These end an attempt, never a task.
+    FailureReason.AGENT_LEFT: frozenset(),
+    FailureReason.NEVER_RECEIVED: frozenset(),
+    FailureReason.FLAKY_RETRY: frozenset(),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +107,9 @@ def _leases(world: Snapshot) -> Iterator[str]:
             yield f"lease {lease.lease_id} is live, but {task.task_id} is {task.state} at attempt {task.attempt}"
         if not world.agents[lease.agent_id].state.is_live:
             yield f"lease {lease.lease_id} is live, but its agent is gone"
+    for lease in world.leases.values():
+        if (lease.state is LeaseState.REPORTED) != (lease.reported is not None):
+            yield f"lease {lease.lease_id} is {lease.state} and reported {lease.reported}"
 
 
 def _tasks(world: Snapshot) -> Iterator[str]:
@@ -103,6 +124,15 @@ def _tasks(world: Snapshot) -> Iterator[str]:
             yield f"{key} is {task.state}, but {missing} dependencies have not ended well"
         if task.state is TaskState.BLOCKED and (missing == 0 or missing != task.unfinished_dependencies):
             yield f"{key} is blocked and counts {task.unfinished_dependencies} dependencies, there are {missing}"
+
+        if task.failed_attempts > 1:
+            yield f"{key} was tried again after {task.failed_attempts} failures"
+        if (
+            task.outcome is not None
+            and task.reason is not None
+            and task.outcome not in _OUTCOMES[task.reason]
+        ):
+            yield f"{key} is {task.outcome} because of {task.reason}"
 
 
 def _is_well(world: Snapshot, task: Task, dependency: str) -> bool:
@@ -120,15 +150,32 @@ def _invocations(world: Snapshot) -> Iterator[str]:
         tasks = world.tasks_of(key)
         unfinished = sum(task.state is not TaskState.FINISHED for task in tasks)
         failed = sum(task.outcome is not None and task.outcome.is_failure for task in tasks)
-        counted = (invocation.tasks_total, invocation.tasks_unfinished, invocation.tasks_failed)
-        if counted != (len(tasks), unfinished, failed) or invocation.live_leases != live[key]:
+        cancelled = sum(task.outcome is TaskOutcome.CANCELLED for task in tasks)
+        counted = (
+            invocation.tasks_total,
+            invocation.tasks_unfinished,
+            invocation.tasks_failed,
+            invocation.tasks_cancelled,
+        )
+        if counted != (len(tasks), unfinished, failed, cancelled) or invocation.live_leases != live[key]:
             yield f"invocation {key} counts {counted} and {invocation.live_leases} leases wrongly"
+        if invocation.outcome is not _deserved(invocation):
+            yield f"invocation {key} is {invocation.state} with outcome {invocation.outcome}"
         if (invocation.state is InvocationState.RUNNING) != (unfinished > 0):
             yield f"invocation {key} is {invocation.state} with {unfinished} unfinished tasks"
         if invocation.has_bailed and any(
             task.state in {TaskState.READY, TaskState.BLOCKED} for task in tasks
         ):
             yield f"invocation {key} has bailed, but still has tasks to hand out"
+
+
+def _deserved(invocation: Invocation) -> RunOutcome | None:
+    """Green only if each task has a success or a valid hit; what main does by itself is not known here."""
+    if invocation.state is InvocationState.RUNNING:
+        return None
+    if invocation.state is InvocationState.CANCELLED or invocation.tasks_failed:
+        return RunOutcome.FAILED
+    return None if invocation.tasks_cancelled else RunOutcome.SUCCEEDED
 
 
 def _runs(world: Snapshot) -> Iterator[str]:
@@ -163,3 +210,20 @@ def _history(world: Snapshot) -> Iterator[str]:
     for run_id, sequences in by_run.items():
         if sequences != list(range(1, world.runs[run_id].sequence + 1)):
             yield f"run {run_id} has events {sequences}, its counter says {world.runs[run_id].sequence}"
+    yield from _told_once(world)
+
+
+def _told_once(world: Snapshot) -> Iterator[str]:
+    finished: Counter[TaskKey] = Counter()
+    slow: Counter[LeaseId] = Counter()
+    for event in world.events:
+        if event.kind is EventKind.TASK_FINISHED and event.invocation_id and event.task_id:
+            finished[TaskKey(event.invocation_id, event.task_id)] += 1
+        elif event.kind is EventKind.TASK_SLOW and event.lease_id:
+            slow[event.lease_id] += 1
+    for key, task in world.tasks.items():
+        if finished[key] != (task.state is TaskState.FINISHED):
+            yield f"{key} is {task.state}, and {finished[key]} events say that it finished"
+    for lease_id, count in slow.items():
+        if count > 1:
+            yield f"{count} events say that the task of lease {lease_id} is slow"

@@ -6,7 +6,9 @@ granted as much as it may hold at once.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import timedelta
 
+from nx_dte.coordinator.scheduler.context import Limits
 from nx_dte.model.duration import DurationKey, Durations
 from nx_dte.model.ids import InvocationId, TaskId, TaskKey
 from nx_dte.model.invocation import Invocation, InvocationState
@@ -18,6 +20,9 @@ CANDIDATES = 64
 """How many ready tasks of a kind the store offers to a claim: the most that one claim is granted."""
 DEFAULT_DURATION_S = 1.0
 """Expected of a task whose target nobody has run yet."""
+AT_WORK = timedelta(seconds=60)
+"""An agent can be counted on when it holds something, or has joined or asked for work within this time: more than the
+longest wait of a claim. One that only sends heartbeats will never take a task."""
 
 
 def priorities(
@@ -51,8 +56,12 @@ def choose(
     held: Collection[Lease],
     slots: int | None,
     held_bytes: Mapping[TaskKey, int],
+    barred: Collection[TaskKey] = (),
 ) -> list[Task]:
-    """What to grant to an agent that holds `held` and has `slots` free (or as many as the invocations allow)."""
+    """What to grant to an agent that holds `held` and has `slots` free (or as many as the invocations allow).
+
+    `barred` are tasks that another agent is to get.
+    """
     chosen: list[Task] = []
     most = CANDIDATES if slots is None else min(slots, CANDIDATES)
     if any(lease.runs_alone for lease in held):
@@ -63,7 +72,7 @@ def choose(
             break
         if not _may_hand_out(task, invocations) or holding >= invocations[task.invocation_id].parallel:
             continue
-        if task.runs_alone and holding:
+        if task.key in barred or (task.runs_alone and holding):
             continue
         chosen.append(task)
         if task.runs_alone:
@@ -83,6 +92,13 @@ def _may_hand_out(task: Task, invocations: Mapping[InvocationId, Invocation]) ->
         and invocation.state is InvocationState.RUNNING
         and not invocation.has_bailed
     )
+
+
+def slow_after(expected_s: float | None, limits: Limits) -> timedelta:
+    """How long a task may run before somebody should look at it."""
+    if expected_s is None:
+        return timedelta(seconds=limits.slow_task_unknown_s)
+    return timedelta(seconds=max(limits.slow_task_factor * expected_s, expected_s + limits.slow_task_extra_s))
 
 
 def unassigned_tasks(invocations: Iterable[Invocation]) -> int:

@@ -103,8 +103,9 @@ class HeldTask:
     task: Task
     invocation: Invocation
     doomed: tuple[Task, ...] = ()
-    """What would be skipped if the task could not be tried again: see `ReportSlice.doomed`. May be left empty when
-    `task.lost_attempts + 1 < limits.max_lost_attempts` and `task.attempt < limits.max_attempts`."""
+    """What would be skipped if the task could not be tried again: see `ReportSlice.doomed`. Always needed for
+    `TaskTimedOut`; else it may be left empty when `task.lost_attempts + 1 < limits.max_lost_attempts` and
+    `task.attempt < limits.max_attempts`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +123,9 @@ class ClaimSlice:
     alone and the first `policy.CANDIDATES` that do, by (priority_s descending, task_id)."""
     held_bytes: Mapping[TaskKey, int] = field(default_factory=dict)
     """Per candidate: the bytes of direct dependencies' artifacts which this very agent made. Only breaks ties."""
+    has_peer: bool = False
+    """Another agent of the run could take a task (`policy.AT_WORK`). Needed when this agent is the `avoid_agent_id`
+    of a candidate or of a held task."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,15 +152,18 @@ class ReportSlice:
     dependents: tuple[Task, ...] = ()
     """Direct dependents; needed when the outcome is succeeded."""
     doomed: tuple[Task, ...] = ()
-    """Needed when the outcome is failed. Unless the invocation has `nx_bail`: all transitive dependents that are not
-    finished. With it: every task of the invocation that is blocked or ready."""
+    """Needed unless the outcome is succeeded. Unless the invocation has `nx_bail`: all transitive dependents that are
+    not finished. With it: every task of the invocation that is blocked or ready."""
+    is_known_flaky: bool = False
+    """The task's hash (the reported one, if main could not tell) has both failed and succeeded before. Needed when the
+    outcome is failed."""
     artifact: Artifact | None = None
     """The workspace's artifact with the id that the event names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReapSlice:
-    """For `LeaseExpired`."""
+    """For `LeaseExpired`, `TaskTimedOut` and `TaskRanLong`."""
 
     run: CiRun
     agent: Agent

@@ -6,12 +6,15 @@ Methods named `lock_…` also take the CI run's row lock, which keeps the events
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from nx_dte.coordinator.store.retention import RetentionChanges, RetentionReads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from nx_dte.model.access import Token
     from nx_dte.model.agent import Agent
@@ -41,6 +44,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+class Beside(StrEnum):
+    """What agents a CI run with ready tasks has."""
+
+    NONE = "none"
+    BUSY = "busy"
+    IDLE = "idle"
+    """At least one of them holds no lease at all."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateCounts:
     """How many of each there are, for the gauges."""
@@ -48,9 +60,14 @@ class StateCounts:
     ci_runs: Mapping[str, int]
     tasks: Mapping[str, int]
     agents: Mapping[str, int]
+    oldest_ready: Mapping[Beside, datetime] = field(default_factory=dict)
+    """Since when the longest waiting ready task waits, by what agents its CI run has."""
+    migrations_pending: int = 0
+    artifact_bytes: int = 0
+    """Of all artifacts together."""
 
 
-class Reads(Protocol):
+class Reads(RetentionReads, Protocol):
     """The questions. A value that is not there is None."""
 
     # ---------------------------------------------------------------------------------------- runs
@@ -147,6 +164,10 @@ class Reads(Protocol):
         """A run's agents, in the order in which they joined."""
         ...
 
+    def agents_at_work(self, ci_run_id: CiRunId, since: datetime) -> frozenset[AgentId]:
+        """Joined agents that hold a live lease, or have joined or claimed since then."""
+        ...
+
     def lease(self, lease_id: LeaseId) -> Lease | None:
         """A lease."""
         ...
@@ -174,6 +195,10 @@ class Reads(Protocol):
         self, workspace_id: WorkspaceId, hashes: Collection[TaskHash], ci_run_id: CiRunId | None
     ) -> Mapping[TaskHash, CacheEntry]:
         """Entries of scope `shared` and of the run's own; shared ones go first."""
+        ...
+
+    def is_known_flaky(self, workspace_id: WorkspaceId, task_hash: TaskHash) -> bool:
+        """Whether trusted runs have seen tasks of this hash succeed as well as fail."""
         ...
 
     # ------------------------------------------------------------------------------------- history
@@ -206,6 +231,14 @@ class Reads(Protocol):
         """Live leases whose deadline has passed."""
         ...
 
+    def tasks_timed_out_at(self, moment: datetime) -> tuple[Lease, ...]:
+        """Live leases whose task is held for longer than its invocation allows."""
+        ...
+
+    def tasks_slow_at(self, moment: datetime) -> tuple[Lease, ...]:
+        """Live leases whose task is far slower than expected, which nobody has said yet."""
+        ...
+
     def counts(self) -> StateCounts:
         """How many there are of everything, by state."""
         ...
@@ -220,7 +253,7 @@ class Reads(Protocol):
         ...
 
 
-class Session(Reads, Protocol):
+class Session(Reads, RetentionChanges, Protocol):
     """Questions and changes, in one writing transaction."""
 
     def lock_run(self, ci_run_id: CiRunId) -> CiRun | None:
@@ -295,10 +328,6 @@ class Session(Reads, Protocol):
         """Change leases; only live ones can be."""
         ...
 
-    def insert_artifact(self, artifact: Artifact) -> None:
-        """Keep its row, unless it is there."""
-        ...
-
     def insert_cache_entry(self, entry: CacheEntry) -> bool:
         """Keep it, unless there is one; returns whether it is new."""
         ...
@@ -311,6 +340,12 @@ class Session(Reads, Protocol):
         self, learned: Sequence[tuple[WorkspaceId, DurationKey, float]], at: datetime
     ) -> None:
         """Let each duration count half in what is remembered of its task."""
+        ...
+
+    def learn_hash_outcomes(
+        self, learned: Sequence[tuple[WorkspaceId, TaskHash, bool]], at: datetime
+    ) -> None:
+        """Remember that tasks of these hashes have succeeded (or failed), beside what is remembered already."""
         ...
 
     def append_events(self, events: Sequence[Event]) -> None:
@@ -329,8 +364,16 @@ class Session(Reads, Protocol):
         """Revoke a token; False when there is none of this id."""
         ...
 
-    def refresh_deadlines(self, now: datetime, lease_expires_at: datetime) -> int:
-        """Give everything live a fresh deadline; returns how many things that were."""
+    def lock_presence(self) -> datetime:
+        """When a coordinator was last at work; locked, so that one of several moves deadlines."""
+        ...
+
+    def note_presence(self, now: datetime, *, if_live: bool) -> None:
+        """A coordinator is at work; `if_live`: not worth a note where no run is live."""
+        ...
+
+    def move_deadlines(self, by: timedelta, now: datetime, lease_expires_at: datetime) -> int:
+        """Move the deadline of everything live, but none past that of a fresh one; returns how many there were."""
         ...
 
 

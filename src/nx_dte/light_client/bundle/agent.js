@@ -8,22 +8,25 @@ const { randomUUID } = require('node:crypto');
 const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
-const { connect, ExitWith, requireCiId } = require('./commands');
+const { makeFolder, touchFolder } = require('./agent-folder');
+const { connect, EXIT, ExitWith, requireCiId } = require('./commands');
 const { currentCommit } = require('./environment');
 const { parseFlags } = require('./flags');
 const { ExecutorPool } = require('./executor-pool');
-const { CoordinatorError, sleep } = require('./http');
+const { CoordinatorError, CoordinatorUnreachable, sleep } = require('./http');
 const { log } = require('./log');
 const { getSearchPaths, nxVersion, probe } = require('./nx-internals');
 
 const WAIT_S = 20;
 /** @type {Record<string, import('./flags').Kind>} */
 const START_AGENT_FLAGS = { verbose: 'ignored-switch', targets: 'ignored-text' };
-/**
- * With NX_DTE_MIRROR=1 an agent says by its exit code how it ended. Without, every orderly end is a 0: an agent job that
- * is red because its main never came, or because main had to go on alone, would make a good pipeline red.
- */
-const EXIT = { coordinatorLost: 75, gaveUp: 76, mainFailed: 77, refused: 78 };
+const WHAT_NEXT =
+  'Agents need the code and the settings that main has: check that this job checks out the commit of its pipeline, changes ' +
+  'nothing before start-agent, and sets the variables that the main job sets.';
+/** The coordinator will never take this client: another token or version is needed. */
+const REFUSALS = new Set([401, 403, 426]);
+/** @type {Record<string, string>} */
+const ENDED = { succeeded: 'done', failed: 'FAILED', not_stored: 'NOT STORED, main runs it' };
 
 class Agent {
   /** @param {import('./coordinator').Api} coordinator @param {{isMain: boolean}} role */
@@ -41,7 +44,11 @@ class Agent {
     this.toldToLeave = new Promise((resolve) => {
       this.tellToLeave = resolve;
     });
-    this.folder = fs.mkdtempSync(path.join(os.tmpdir(), 'nx-dte-agent-'));
+    /** Resolves when this workspace turns out not to be main's. @type {Promise<any>} */
+    this.unfit = new Promise((resolve) => {
+      this.tellUnfit = resolve;
+    });
+    this.folder = makeFolder();
     // A copy: in half an hour Nx's loader may replace the bundle this process was loaded from.
     const bundle = path.join(this.folder, 'bundle');
     fs.cpSync(__dirname, bundle, { recursive: true });
@@ -92,13 +99,15 @@ class Agent {
 
   /** Asks again while the coordinator is away, for as long as an agent may. @template T @param {() => Promise<T>} call @returns {Promise<T>} */
   async patiently(call) {
-    for (const lostAt = Date.now(); ; await sleep(1000)) {
+    const startedAt = Date.now();
+    for (let failed = 1; ; failed++, await sleep(1000)) {
       try {
         return await call();
       } catch (error) {
-        const lostS = (Date.now() - lostAt) / 1000 - WAIT_S;
-        if (error instanceof CoordinatorError || this.stopped) throw error;
-        if (lostS > this.environment.coordinatorLostS) {
+        if (!(error instanceof CoordinatorUnreachable) || this.stopped) throw error;
+        const lostS = (Date.now() - startedAt) / 1000 - WAIT_S;
+        // Never on the first failure: this process may have been frozen, not the coordinator.
+        if (failed > 1 && lostS > this.environment.coordinatorLostS) {
           throw new ExitWith(
             EXIT.coordinatorLost,
             `lost the coordinator for more than ${this.environment.coordinatorLostS} s, leaving. ${/** @type {Error} */ (error).message}`,
@@ -139,7 +148,8 @@ class Agent {
       if (early) return early;
       for (;;) {
         const claim = this.patiently(() => this.coordinator.claim(this.agentId, [...this.holding.keys()], WAIT_S));
-        const claimed = await Promise.race([claim, this.pool.broken]);
+        const claimed = await Promise.race([claim, this.pool.broken, this.unfit]);
+        if (claimed.reason === 'mismatch') return claimed;
         for (const lease of claimed.leases)
           this.start({ ...lease, agent_id: this.agentId, run_id: this.runId, sequence: claimed.sequence });
         if (claimed.reason === 'silent') for (const leaseId of this.holding.keys()) this.drop(leaseId);
@@ -154,6 +164,7 @@ class Agent {
   }
 
   async heartbeat() {
+    touchFolder(this.folder);
     try {
       const answer = await this.coordinator.heartbeat(this.agentId, [...this.holding.keys()]);
       for (const leaseId of answer.revoked) this.drop(leaseId);
@@ -168,7 +179,7 @@ class Agent {
     if (this.holding.has(lease.lease_id)) return;
     log.info(`start: ${lease.task_id}${lease.attempt > 1 ? ` (attempt ${lease.attempt})` : ''}`);
     /** @type {any} */
-    const work = { dropped: false };
+    const work = { dropped: false, taskId: lease.task_id };
     const givenUp = new Promise((resolve) => {
       work.giveUp = resolve;
     });
@@ -180,20 +191,41 @@ class Agent {
 
   /** @param {any} lease @param {{dropped: boolean}} work */
   async runAndReport(lease, work) {
-    const startedAt = new Date().toISOString();
-    let result;
+    const result = await this.outcomeOf(lease, work);
+    if (!result || work.dropped || this.stopped) return;
     try {
-      result = await this.pool.run(lease);
+      const report = { lease_id: lease.lease_id, attempt: lease.attempt, ...result };
+      const { results } = await this.patiently(() => this.coordinator.report(this.agentId, [report]));
+      if (!results[0].accepted) log.warn(`the report of ${lease.task_id} was refused: ${results[0].reason}`);
+      else log.info(`${ENDED[result.outcome]}: ${lease.task_id} (${result.nx_status})`);
     } catch (error) {
-      const why = /** @type {Error} */ (error).message.slice(0, 4000);
-      if (!(/** @type {any} */ (error).isTasksFault)) {
+      log.error(`${lease.task_id} could not be reported: ${/** @type {Error} */ (error).message}`);
+    }
+  }
+
+  /** @param {any} lease @param {{dropped: boolean}} work @returns {Promise<any>} the report's fields, or null: nothing to report */
+  async outcomeOf(lease, work) {
+    const startedAt = new Date().toISOString();
+    try {
+      const result = await this.pool.run(lease);
+      if (result.message) log.warn(`${lease.task_id}: its outputs were not stored: ${result.message}`);
+      return result;
+    } catch (error) {
+      const { kind, message: whole } = /** @type {any} */ (error);
+      const why = whole.slice(0, 4000);
+      if (kind === 'mismatch') {
+        this.tellUnfit?.({ state: 'leave', reason: 'mismatch', message: why, leases: [] });
+        return null;
+      }
+      if (kind !== 'task') {
         // Not reported and no longer held: the coordinator gives the task to whoever can run it.
         if (!work.dropped && !this.stopped) log.warn(`${lease.task_id} goes back to the queue: ${why}`);
-        return;
+        return null;
       }
       const message = `${lease.task_id} could not be run: ${why}`;
-      log.error(message);
-      result = {
+      if (!work.dropped) log.error(message);
+      const endedAt = new Date().toISOString();
+      return {
         outcome: 'failed',
         code: 1,
         hash: lease.hash,
@@ -201,16 +233,8 @@ class Agent {
         artifact_id: null,
         message,
         started_at: startedAt,
-        ended_at: new Date().toISOString(),
+        ended_at: endedAt,
       };
-    }
-    if (work.dropped || this.stopped) return;
-    try {
-      const report = { lease_id: lease.lease_id, attempt: lease.attempt, ...result };
-      const { results } = await this.patiently(() => this.coordinator.report(this.agentId, [report]));
-      if (!results[0].accepted) log.warn(`the report of ${lease.task_id} was refused: ${results[0].reason}`);
-    } catch (error) {
-      log.error(`${lease.task_id} could not be reported: ${/** @type {Error} */ (error).message}`);
     }
   }
 
@@ -219,15 +243,15 @@ class Agent {
     const work = this.holding.get(leaseId);
     if (!work || work.dropped) return;
     work.dropped = true;
-    log.warn(`lease ${leaseId} was taken back; its task is dropped.`);
+    log.warn(`${work.taskId} was taken back from this agent; what runs of it is ended.`);
     this.pool.forget(leaseId);
     work.giveUp();
   }
 
-  /** @param {string} reason @param {number} [retries] */
-  async leave(reason, retries = 2) {
+  /** @param {string} reason @param {{message?: string | null, patienceS?: number}} [goodbye] */
+  async leave(reason, { message = null, patienceS = 2 } = {}) {
     this.stopped = true;
-    if (this.agentId) await this.coordinator.leave(this.agentId, reason, retries).catch(() => {});
+    if (this.agentId) await this.coordinator.leave(this.agentId, reason, message, patienceS).catch(() => {});
     this.close();
   }
 
@@ -243,7 +267,7 @@ function leaveOnSignal(agent) {
   for (const signal of /** @type {const} */ (['SIGTERM', 'SIGINT', 'SIGHUP'])) {
     process.once(signal, async () => {
       log.info(`${signal}: leaving; what is not finished goes back to the queue.`);
-      await agent.leave('interrupted', 0);
+      await agent.leave('interrupted', { patienceS: 0 });
       process.exit(128 + os.constants.signals[signal]);
     });
   }
@@ -271,12 +295,20 @@ async function startAgent(environment) {
       throw new ExitWith(mirror(EXIT.gaveUp, 0), `${how} Does it run \`nx-cloud start-ci-run\`, in this pipeline?`);
     }
     const end = joined.decision === 'joined' ? await agent.serve() : joined;
+    if (end.reason === 'mismatch') {
+      await agent.leave('mismatch', { message: end.message });
+      const why = `this agent's workspace is not main's, so it runs none of its tasks. ${end.message}. ${WHAT_NEXT}`;
+      throw new ExitWith(mirror(EXIT.refused, 1), why);
+    }
     log.info(`leaving: ${end.message || end.reason}`);
     await agent.leave(end.reason);
     return environment.mirrorExitCodes && (await agent.hasMainFailed()) ? EXIT.mainFailed : 0;
   } catch (error) {
-    await agent.leave('other', 0);
+    if (!agent.stopped) await agent.leave('other', { patienceS: 0 });
     if (error instanceof ExitWith && error.code === EXIT.coordinatorLost) error.code = mirror(error.code, 0);
+    if (error instanceof CoordinatorError && REFUSALS.has(error.status)) {
+      throw new ExitWith(mirror(EXIT.refused, 1), error.message);
+    }
     throw error;
   }
 }

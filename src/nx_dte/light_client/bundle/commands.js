@@ -25,6 +25,12 @@ const START_FLAGS = {
   verbose: 'ignored-switch',
 };
 
+/**
+ * With NX_DTE_MIRROR=1 an agent says by its exit code how it ended. Without, every orderly end is a 0: an agent job that
+ * is red because its main never came, or because main had to go on alone, would make a good pipeline red.
+ */
+const EXIT = { coordinatorLost: 75, gaveUp: 76, mainFailed: 77, refused: 78 };
+
 class ExitWith extends Error {
   /** @param {number} code @param {string} message */
   constructor(code, message) {
@@ -34,13 +40,14 @@ class ExitWith extends Error {
 }
 
 /**
- * Runs a command's body, says what went wrong in one line, and leaves with a code of docs (78: configuration, 75: no
- * coordinator, 1: the coordinator refused).
+ * Runs a command's body, says what went wrong in one line, and leaves: with 1, unless the body says otherwise.
  * @param {string} name @param {(environment: import('./environment').Environment) => Promise<number | void>} body
  */
 const command = (name, body) => async () => {
   try {
     const environment = readEnvironment(internals('readNxJson').readNxJson() ?? {});
+    const { problems, mirrorExitCodes } = environment;
+    if (problems.length > 0) throw new ExitWith(mirrorExitCodes ? EXIT.refused : 1, problems.join(' '));
     process.exit((await body(environment)) ?? 0);
   } catch (error) {
     const known = [ExitWith, UsageError, CoordinatorError, CoordinatorUnreachable].some(
@@ -113,4 +120,4 @@ const completeCiRun = (name) => async (/** @type {import('./environment').Enviro
 /** @param {string} name @param {string} why */
 const nothingToDo = (name, why) => command(name, async () => log.info(`${name}: nothing to do here (${why}).`));
 
-module.exports = { command, connect, requireCiId, startCiRun, completeCiRun, nothingToDo, ExitWith };
+module.exports = { command, connect, requireCiId, startCiRun, completeCiRun, nothingToDo, EXIT, ExitWith };

@@ -3,7 +3,7 @@
 const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
-const { HttpClient } = require('./http');
+const { CoordinatorUnreachable, HttpClient, sleep } = require('./http');
 const { MAX_TERMINAL_OUTPUT_BYTES, packArchive, unpackArchive } = require('./archive');
 
 const API = '/api/v1';
@@ -100,9 +100,14 @@ class Coordinator {
   report(agentId, reports) {
     return this.http.json('POST', `${API}/agents/${id(agentId)}/reports`, { reports, claim: null }, { patienceS: 0 });
   }
-  /** @param {string} agentId @param {string} reason @param {number} patienceS */
-  leave(agentId, reason, patienceS) {
-    return this.http.json('POST', `${API}/agents/${id(agentId)}/leave`, { reason }, { timeoutS: 5, patienceS });
+  /** @param {string} agentId @param {string} reason @param {string | null} message @param {number} patienceS */
+  leave(agentId, reason, message, patienceS) {
+    return this.http.json(
+      'POST',
+      `${API}/agents/${id(agentId)}/leave`,
+      { reason, message },
+      { timeoutS: 5, patienceS },
+    );
   }
   /** @param {string} invocationId */
   payload(invocationId) {
@@ -122,7 +127,7 @@ class Coordinator {
    * @param {import('node:http').OutgoingHttpHeaders} [headers]
    */
   async uploadOutputs(target, content, headers) {
-    const folder = await fs.promises.mkdtemp(path.join(os.tmpdir(), 'nx-dte-'));
+    const folder = await fs.promises.mkdtemp(path.join(os.tmpdir(), 'nx-dte-upload-'));
     try {
       const terminalOutput = tail(content.terminalOutput);
       const archive = await packArchive({ ...content, terminalOutput, file: path.join(folder, 'artifact.tar.gz') });
@@ -138,8 +143,11 @@ class Coordinator {
         const stream = await this.http.download(`${API}/artifacts/${id(artifactId)}`);
         return await unpackArchive({ stream, digest: `sha256:${artifactId}`, destination, stagingRoot });
       } catch (error) {
-        const cut = ['truncated', 'digest_mismatch', 'interrupted'].includes(/** @type {any} */ (error).code);
-        if (!cut || failed >= 3) throw error; // a cut download is asked for again; anything else is final
+        const { code, message } = /** @type {any} */ (error);
+        const isCut = ['truncated', 'interrupted'].includes(code);
+        if (isCut && failed >= 5) throw new CoordinatorUnreachable(this.environment.baseUrl, message);
+        if (!isCut && !(code === 'digest_mismatch' && failed < 3)) throw error; // anything else is final
+        await sleep(200 * failed);
       }
     }
   }

@@ -9,12 +9,23 @@ const { execFileSync } = require('node:child_process');
 /** @typedef {{accessToken?: string, nxCloudAccessToken?: string, url?: string, nxCloudUrl?: string}} CloudOptions */
 
 const env = process.env;
+const SECONDS = { unit: 'seconds' };
 const isCi = () => Boolean((env.CI && env.CI !== 'false') || env.GITLAB_CI);
-/** @param {string} name @param {number} fallback */
-const number = (name, fallback) => (env[name] && Number.isFinite(Number(env[name])) ? Number(env[name]) : fallback);
-
 /** @param {CloudOptions} [options] */
 function readEnvironment(options = {}) {
+  /** Nothing is run with a value that cannot be what somebody meant. @type {string[]} */
+  const problems = [];
+  /** @template F @param {string} name @param {F} fallback @param {{unit: string, least?: number}} kind @returns {number | F} */
+  const number = (name, fallback, { unit, least = 0 }) => {
+    const text = env[name]?.trim();
+    if (!text) return fallback;
+    if (/^\d+(\.\d+)?$/.test(text) && Number(text) >= least) return Number(text);
+    problems.push(
+      `${name}="${env[name]}" is not a number of ${unit}${least > 0 ? ' above 0' : ''}. Correct or unset it.`,
+    );
+    return fallback;
+  };
+  const coordinatorLostS = number('NX_DTE_COORDINATOR_LOST_S', 60, SECONDS);
   const baseUrl = env.NX_CLOUD_API || env.NRWL_API || options.url || options.nxCloudUrl || '';
   return {
     baseUrl: baseUrl.replace(/\/+$/, ''),
@@ -32,16 +43,19 @@ function readEnvironment(options = {}) {
     noCloud: env.NX_NO_CLOUD === 'true',
     distributionOff: env.NX_CLOUD_DISTRIBUTED_EXECUTION === 'false',
     stopAgentsOnFailure: env.NX_CLOUD_DISTRIBUTED_EXECUTION_STOP_AGENTS_ON_FAILURE !== 'false',
-    agentTimeoutS: number('NX_CLOUD_AGENT_TIMEOUT_MS', 3_600_000) / 1000,
-    mainTimeoutS: number('NX_CLOUD_ORCHESTRATOR_TIMEOUT_MS', 3_600_000) / 1000,
-    joinTimeoutS: number('NX_DTE_JOIN_TIMEOUT', 300),
-    coordinatorLostS: number('NX_DTE_COORDINATOR_LOST_S', 60),
+    agentTimeoutS: number('NX_CLOUD_AGENT_TIMEOUT_MS', 3_600_000, { unit: 'milliseconds' }) / 1000,
+    mainTimeoutS: number('NX_CLOUD_ORCHESTRATOR_TIMEOUT_MS', 3_600_000, { unit: 'milliseconds' }) / 1000,
+    joinTimeoutS: number('NX_DTE_JOIN_TIMEOUT', 300, SECONDS),
+    /** A task that an agent holds for longer has failed; null: it may take as long as it takes. */
+    taskTimeoutS: number('NX_DTE_TASK_TIMEOUT', null, { ...SECONDS, least: 0.001 }),
+    coordinatorLostS,
     /** How long a call is tried again while the coordinator is away: through a restart on CI, hardly at a desk. */
-    patienceS: isCi() ? number('NX_DTE_COORDINATOR_LOST_S', 60) : 5,
+    patienceS: isCi() ? coordinatorLostS : 5,
     /** Nx Cloud's own limit, where somebody sets it; JSON (for the pinger) has no Infinity. */
-    retries: number('NX_CLOUD_NUMBER_OF_RETRIES', Number.MAX_SAFE_INTEGER),
+    retries: number('NX_CLOUD_NUMBER_OF_RETRIES', Number.MAX_SAFE_INTEGER, { unit: 'retries' }),
     noTimeouts: env.NX_CLOUD_NO_TIMEOUTS === 'true',
     mirrorExitCodes: env.NX_DTE_MIRROR === '1',
+    problems,
   };
 }
 /** @typedef {ReturnType<typeof readEnvironment>} Environment */

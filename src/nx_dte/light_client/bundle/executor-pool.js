@@ -6,6 +6,7 @@
 const { spawn } = require('node:child_process');
 const path = require('node:path');
 const readline = require('node:readline');
+const { endTasks } = require('./process-tree');
 
 /** From so many tasks on a child is replaced when it is idle; from HARD times as many on it gets no more until it is. */
 const TASKS_PER_CHILD = 200;
@@ -21,7 +22,7 @@ const READY_WITHIN_MS = 120_000;
 class ExecutorPool {
   /**
    * @param {object} config see Executor; with a token in it, so it goes through the pipe and into no file
-   * @param {string} bundle folder with executor.js @param {NodeJS.ProcessEnv} env
+   * @param {string} bundle folder with executor.js @param {NodeJS.ProcessEnv} env with NX_DTE_AGENT_ID, by which its tasks' processes are known
    * @param {{tasksPerChild?: number, readyWithinMs?: number}} [limits]
    */
   constructor(config, bundle, env, { tasksPerChild = TASKS_PER_CHILD, readyWithinMs = READY_WITHIN_MS } = {}) {
@@ -30,6 +31,7 @@ class ExecutorPool {
     this.readyWithinMs = readyWithinMs;
     this.script = path.join(bundle, 'executor.js');
     this.env = env;
+    this.key = env.NX_DTE_AGENT_ID ?? '';
     this.failedStarts = 0;
     /** @type {Work[]} */
     this.queue = [];
@@ -106,7 +108,7 @@ class ExecutorPool {
     const work = child.works.get(message.leaseId);
     child.works.delete(message.leaseId);
     if (work && message.result) work.resolve(message.result);
-    else if (work) work.reject(Object.assign(new Error(message.failed), { isTasksFault: message.isTasksFault }));
+    else if (work) work.reject(Object.assign(new Error(message.failed), { kind: message.kind }));
     this.feed();
   }
 
@@ -118,7 +120,7 @@ class ExecutorPool {
     const again = [...child.works.values()].filter((work) => {
       if (work.crashes++ < 1) return true;
       const error = new Error(`the process running it ended twice in mid-task (${how}): out of memory, perhaps?`);
-      work.reject(Object.assign(error, { isTasksFault: true }));
+      work.reject(Object.assign(error, { kind: 'task' }));
       return false;
     });
     this.queue.unshift(...again);
@@ -135,11 +137,20 @@ class ExecutorPool {
     this.giveUp?.(error);
   }
 
-  /** Nobody wants this task any more; once a child runs nothing else, it is ended with all its tasks. @param {string} leaseId */
+  /**
+   * Nobody wants this task any more: everything it started is ended, and the child too, at once or as soon as nothing
+   * else runs in it.
+   * @param {string} leaseId
+   */
   forget(leaseId) {
     this.queue = this.queue.filter((work) => work.lease.lease_id !== leaseId);
-    if (!this.child.works.delete(leaseId) || this.child.works.size > 0 || this.closed) return;
-    this.replace();
+    const { works, taken } = this.child;
+    const work = works.get(leaseId);
+    if (!work || this.closed) return;
+    works.delete(leaseId);
+    this.child.taken = Math.max(taken, this.tasksPerChild);
+    if (works.size === 0) this.replace();
+    endTasks(this.key, [work.lease.task_id]);
   }
 
   replace() {
@@ -148,7 +159,7 @@ class ExecutorPool {
     this.end(old);
   }
 
-  /** Ends it and everything it started. @param {Child} child */
+  /** Ends it and everything its tasks started. @param {Child} child */
   end(child) {
     clearTimeout(child.deadline);
     try {
@@ -156,6 +167,10 @@ class ExecutorPool {
     } catch {
       // it has ended by itself
     }
+    endTasks(
+      this.key,
+      [...child.works.values()].map((work) => work.lease.task_id),
+    );
   }
 
   close() {

@@ -2,17 +2,22 @@
 /**
  * The child process of an agent in which Nx runs tasks. It may be busy, leak or crash: claims and heartbeats are its
  * parent's. They talk in lines of JSON over file descriptor 3: the configuration, then leases in; {ready}, {leaseId, result}
- * or {leaseId, failed, isTasksFault} out. Not over Node's IPC, since Nx passes every message it sees there on to the processes of its tasks, and back.
+ * or {leaseId, failed, kind} out. Not over Node's IPC, since Nx passes every message it sees there on to the processes of its tasks, and back.
  */
 const net = require('node:net');
 const readline = require('node:readline');
 const { ArchiveError } = require('./archive');
 const { Coordinator, id } = require('./coordinator');
+const { firstDifference } = require('./fingerprint');
 const { CoordinatorError } = require('./http');
 const { log } = require('./log');
 const { internals, setSearchPaths } = require('./nx-internals');
+const { endTasks } = require('./process-tree');
 const { shared } = require('./remote-cache');
 const { WorkspaceOutputs } = require('./workspace-outputs');
+
+/** Too large for this coordinator, or its disk is full. */
+const NO_ROOM = new Set([413, 507]);
 
 /** @typedef {{lease_id: string, agent_id: string, run_id: string, invocation_id: string, task_id: string, attempt: number, hash: string | null, sequence: number}} Lease */
 /** @typedef {{status: string, code: number, terminalOutput: string, startTime: number, endTime: number}} TaskEnd */
@@ -21,7 +26,13 @@ const { WorkspaceOutputs } = require('./workspace-outputs');
  * The task itself cannot be run, or what it left cannot be kept: trying elsewhere would not help. Everything else that goes
  * wrong here (no coordinator, no space, a lost download) is not the task's doing, and its lease goes back.
  */
-class TasksFault extends Error {}
+class TasksFault extends Error {
+  kind = 'task';
+}
+/** This agent's workspace is not main's: it may run none of its tasks. */
+class Mismatch extends Error {
+  kind = 'mismatch';
+}
 
 class Executor {
   /** @param {{environment: any, journal: string}} config */
@@ -38,6 +49,7 @@ class Executor {
       'createProjectGraphAsync',
       'readNxJson',
       'getRunnerOptions',
+      'getOutputsForTargetAndConfiguration',
     );
     this.coordinator = new Coordinator(environment);
     this.outputs = new WorkspaceOutputs(this.coordinator, this.nx.workspaceRoot, journal);
@@ -66,13 +78,13 @@ class Executor {
     await this.restoreDependencies(lease, payload.taskGraph, task);
     task.hash = lease.hash ?? task.hash;
     const end = await this.hashAndExecute(task, payload);
-    const artifactId = await this.upload(lease, task, end);
+    const kept = await this.keep(lease, task, end);
     return {
       outcome: end.code === 0 ? 'succeeded' : 'failed',
       code: end.code,
       hash: task.hash,
       nx_status: end.status,
-      artifact_id: artifactId,
+      ...kept,
       started_at: new Date(end.startTime).toISOString(),
       ended_at: new Date(end.endTime).toISOString(),
     };
@@ -93,6 +105,7 @@ class Executor {
     let payload = this.payloads.get(invocationId);
     if (!payload) {
       payload = this.coordinator.payload(invocationId).then((fetched) => {
+        this.compare(fetched);
         for (const [hash, artifactId] of Object.entries(fetched.entries)) shared().entries.set(hash, artifactId);
         return fetched;
       });
@@ -100,6 +113,16 @@ class Executor {
       this.payloads.set(invocationId, payload);
     }
     return payload;
+  }
+
+  /** @param {any} payload */
+  compare(payload) {
+    const { workspaceRoot, getOutputsForTargetAndConfiguration: outputsOf } = this.nx;
+    const { projectGraph, nxJson } = this;
+    const difference = firstDifference(payload, { projectGraph, nxJson, workspaceRoot }, ({ target, overrides }) =>
+      outputsOf(target, overrides, projectGraph?.nodes[target.project]),
+    );
+    if (difference) throw new Mismatch(difference);
   }
 
   /** Reads the run's results up to the one this lease was granted after. @param {Lease} lease */
@@ -226,25 +249,38 @@ class Executor {
     return end;
   }
 
-  /** @param {Lease} lease @param {any} task @param {TaskEnd} end @returns {Promise<string>} */
-  async upload(lease, task, end) {
+  /** What it left goes to the coordinator. @param {Lease} lease @param {any} task @param {TaskEnd} end @returns {Promise<object>} fields of the report */
+  async keep(lease, task, end) {
     const root = this.nx.workspaceRoot;
     const paths = task.outputs.length > 0 ? this.nx.expandOutputs(root, task.outputs) : [];
     const content = { root, paths, terminalOutput: end.terminalOutput, code: end.code };
-    const uploaded = await this.coordinator
-      .uploadOutputs(`/leases/${id(lease.lease_id)}/artifact`, content)
-      .catch(refusedUpload);
-    if (task.outputs.length > 0) this.outputs.note(task.outputs, uploaded.artifact_id, uploaded.files);
-    log.write(1, `\n[nx-dte] ${end.code === 0 ? 'done' : 'FAILED'}: ${task.id} (${end.status})\n${end.terminalOutput}`);
-    return uploaded.artifact_id;
+    try {
+      const uploaded = await this.coordinator.uploadOutputs(`/leases/${id(lease.lease_id)}/artifact`, content);
+      if (task.outputs.length > 0) this.outputs.note(task.outputs, uploaded.artifact_id, uploaded.files);
+      return { artifact_id: uploaded.artifact_id };
+    } catch (error) {
+      return notStored(/** @type {any} */ (error));
+    } finally {
+      log.write(1, `\n[nx-dte] output of ${task.id}:\n${end.terminalOutput.replace(/\n*$/, '\n')}`);
+    }
   }
 }
 
-/** Outputs that no archive may hold, or that the coordinator refuses, are the task's. @param {any} error @returns {never} */
-function refusedUpload(error) {
-  const isRefused = error instanceof CoordinatorError && [400, 413].includes(error.status);
+/**
+ * No space for these outputs is nobody's fault: main runs the task itself. Outputs that no archive may hold, or that the
+ * coordinator finds unsafe, are the task's.
+ * @param {any} error
+ */
+function notStored(error) {
+  const isRefused = error instanceof CoordinatorError;
+  if (isRefused && NO_ROOM.has(error.status)) {
+    return { outcome: 'not_stored', artifact_id: null, message: error.message.slice(0, 4000) };
+  }
   const isUnfit = error instanceof ArchiveError && error.code !== 'io_failed';
-  throw isRefused || isUnfit ? new TasksFault(`its outputs cannot be kept: ${error.message}`) : error;
+  if (isUnfit || (isRefused && error.status === 400)) {
+    throw new TasksFault(`its outputs cannot be kept: ${error.message}`);
+  }
+  throw error;
 }
 
 /** Nx 20 and 21 leave listeners behind with every task. @param {Record<string, Function[]>} known */
@@ -271,25 +307,30 @@ async function main() {
   const agent = new net.Socket({ fd: 3 });
   const send = (/** @type {object} */ message) => void agent.write(`${JSON.stringify(message)}\n`);
   agent.on('error', () => {}); // 'close' follows
-  agent.on('close', () => process.kill(-process.pid, 'SIGKILL')); // the agent is gone, and so are its leases
+  /** @type {Set<string>} */
+  const running = new Set();
+  agent.on('close', () => {
+    endTasks(process.env.NX_DTE_AGENT_ID ?? '', running); // the agent is gone, and so are its leases
+    process.kill(-process.pid, 'SIGKILL');
+  });
   const lines = readline.createInterface({ input: agent });
   const config = await new Promise((resolve) => lines.once('line', (line) => resolve(JSON.parse(line))));
   const executor = await prepareExecutor(config);
   const known = Object.fromEntries(
     ['exit', 'SIGINT', 'SIGTERM', 'SIGHUP'].map((event) => [event, process.listeners(/** @type {any} */ (event))]),
   );
-  let running = 0;
   lines.on('line', async (line) => {
     /** @type {Lease} */
     const lease = JSON.parse(line);
-    running++;
+    running.add(lease.task_id);
     try {
       send({ leaseId: lease.lease_id, result: await executor.run(lease) });
     } catch (error) {
-      const { message } = /** @type {Error} */ (error);
-      send({ leaseId: lease.lease_id, failed: message, isTasksFault: error instanceof TasksFault });
+      const { message, kind } = /** @type {any} */ (error);
+      send({ leaseId: lease.lease_id, failed: message, kind });
     }
-    if (--running === 0) removeNewListeners(known);
+    running.delete(lease.task_id);
+    if (running.size === 0) removeNewListeners(known);
   });
   send({ ready: true });
 }

@@ -3,11 +3,14 @@
 const fs = require('node:fs');
 const http = require('node:http');
 const https = require('node:https');
+const { pipeline } = require('node:stream');
 const zlib = require('node:zlib');
 
 const PROTOCOL = '1';
 const GZIP_FROM_BYTES = 16 * 1024;
-const TRANSIENT = new Set([429, 502, 503, 504]);
+/** 500 and 507: the coordinator is unwell, or its database's disk is full. It may be well again in a minute. */
+const TRANSIENT = new Set([429, 500, 502, 503, 504, 507]);
+const NO_SPACE = 507;
 
 /** The coordinator answered, and said no. `code` is stable, `message` says what to do next. */
 class CoordinatorError extends Error {
@@ -19,11 +22,11 @@ class CoordinatorError extends Error {
     this.code = code;
   }
 }
-/** No (usable) answer: connection refused, cut, timed out, or a proxy's 502–504. Safe to try again. */
+/** No (usable) answer: connection refused, cut, timed out, or a 5xx of the coordinator or a proxy. Safe to try again. */
 class CoordinatorUnreachable extends Error {
-  /** @param {string} url @param {string} reason */
-  constructor(url, reason) {
-    super(`The coordinator at ${url} cannot be reached (${reason}). Check NX_CLOUD_API and that it is running.`);
+  /** @param {string} url @param {string} reason @param {string} [advice] what to do next */
+  constructor(url, reason, advice = 'Check NX_CLOUD_API and that it is running.') {
+    super(`The coordinator at ${url} cannot be reached (${reason}). ${advice}`);
     this.name = 'CoordinatorUnreachable';
   }
 }
@@ -61,7 +64,7 @@ class HttpClient {
     }
     return this.retrying(patienceS, async () => {
       const response = await this.request(method, path, headers, (waitS + timeoutS) * 1000, (out) => out.end(payload));
-      return JSON.parse((await readBody(response)).toString('utf8') || 'null');
+      return this.parse(await this.readBody(response));
     });
   }
 
@@ -74,10 +77,9 @@ class HttpClient {
     const all = { ...headers, 'content-length': size, 'content-type': 'application/gzip', 'nx-dte-digest': digest };
     return this.retrying(this.patienceS, async () => {
       const response = await this.request('PUT', path, all, 60_000, (out) => {
-        const source = fs.createReadStream(file);
-        source.on('error', (error) => out.destroy(error)).pipe(out);
+        pipeline(fs.createReadStream(file), out, () => {}); // `out` tells how it ended
       });
-      return JSON.parse((await readBody(response)).toString('utf8'));
+      return this.parse(await this.readBody(response));
     });
   }
 
@@ -117,36 +119,71 @@ class HttpClient {
       out.on('timeout', () => out.destroy(new Error(`no answer for ${idleMs / 1000} s`)));
       out.on('error', (error) => reject(new CoordinatorUnreachable(this.baseUrl, error.message)));
       out.on('response', (response) => {
-        if (response.statusCode === 200) resolve(response);
-        else refusal(response, this.baseUrl).then(reject, reject);
+        if (response.statusCode === 200) return resolve(response);
+        const refused = this.refusal(response, method === 'PUT').then(reject, reject);
+        refused.then(() => out.writableFinished || out.destroy()); // refused in mid-upload: the rest stays here
       });
       send(out);
     });
   }
-}
 
-/** @param {http.IncomingMessage} response @returns {Promise<Buffer>} */
-async function readBody(response) {
-  try {
-    const chunks = [];
-    for await (const chunk of response) chunks.push(chunk);
-    return Buffer.concat(chunks);
-  } catch (error) {
-    throw new CoordinatorUnreachable('NX_CLOUD_API', `answer cut off: ${String(error)}`);
+  /** @param {http.IncomingMessage} response @returns {Promise<string>} */
+  async readBody(response) {
+    try {
+      const chunks = [];
+      for await (const chunk of response) chunks.push(chunk);
+      return Buffer.concat(chunks).toString('utf8');
+    } catch (error) {
+      throw new CoordinatorUnreachable(this.baseUrl, `answer cut off: ${String(error)}`);
+    }
+  }
+
+  /** @param {string} text */
+  parse(text) {
+    try {
+      return JSON.parse(text || 'null');
+    } catch {
+      throw new CoordinatorUnreachable(this.baseUrl, `no JSON: ${text.slice(0, 200)}`);
+    }
+  }
+
+  /** @param {http.IncomingMessage} response @param {boolean} isUpload then "no space" is about these bytes @returns {Promise<Error>} */
+  async refusal(response, isUpload) {
+    const status = response.statusCode ?? 0;
+    const text = await this.readBody(response);
+    const { code, message, next } = errorIn(text);
+    const isFinal = !TRANSIENT.has(status) || (isUpload && status === NO_SPACE);
+    if (!isFinal) {
+      const reason = message ? `HTTP ${status}: ${message}` : `HTTP ${status}`;
+      return new CoordinatorUnreachable(this.baseUrl, reason, next && sentence(next));
+    }
+    if (message) return new CoordinatorError(status, code, withNext(message, next));
+    return new CoordinatorError(
+      status,
+      'unexpected_answer',
+      `HTTP ${status} from ${this.baseUrl}: ${text.slice(0, 200)}`,
+    );
   }
 }
 
-/** @param {http.IncomingMessage} response @param {string} baseUrl @returns {Promise<Error>} */
-async function refusal(response, baseUrl) {
-  const status = response.statusCode ?? 0;
-  const text = (await readBody(response)).toString('utf8');
-  if (TRANSIENT.has(status)) return new CoordinatorUnreachable(baseUrl, `HTTP ${status}`);
+/** @param {string} text @returns {{code: string, message?: string, next?: string}} nothing in it when it is not our words */
+function errorIn(text) {
   try {
-    const { code, message, next } = JSON.parse(text).error;
-    return new CoordinatorError(status, code, next ? `${message} ${next}` : message);
+    return JSON.parse(text).error ?? {};
   } catch {
-    return new CoordinatorError(status, 'unexpected_answer', `HTTP ${status} from ${baseUrl}: ${text.slice(0, 200)}`);
+    return { code: '' };
   }
+}
+
+/** @param {string} text */
+const sentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1).replace(/\.$/, '')}.`;
+
+/** What happened and what to do, once: a message whose last words say it themselves gets no more. @param {string} message @param {string} [next] */
+function withNext(message, next = '') {
+  const verb = /^\w+/.exec(next)?.[0].toLowerCase();
+  const lastClause = /[^.;:]*\.?$/.exec(message)?.[0].toLowerCase() ?? '';
+  if (!verb || lastClause.split(/\W+/).includes(verb)) return message;
+  return `${message.replace(/\.$/, '')}. ${sentence(next)}`;
 }
 
 module.exports = { HttpClient, CoordinatorError, CoordinatorUnreachable, sleep };

@@ -16,7 +16,16 @@ const { WorkspaceOutputs } = require('./workspace-outputs');
 
 const WAIT_S = 20;
 const RESTORES_AT_ONCE = 6;
-const SAID_ALOUD = new Set(['task_requeued', 'agent_lost', 'agent_left', 'agent_joined', 'ci_run_stopping']);
+const NAMED_AT_MOST = 10;
+const NOT_STORED = 'their outputs, or those of tasks they depend on, could not be stored on the coordinator';
+const SAID_ALOUD = new Set([
+  'task_requeued',
+  'task_slow',
+  'agent_lost',
+  'agent_left',
+  'agent_joined',
+  'ci_run_stopping',
+]);
 
 class InvocationFollower {
   /** @param {import('./invocation-plan').Plan} plan */
@@ -40,9 +49,12 @@ class InvocationFollower {
     this.fault = null;
     /** @type {import('./agent').AgentSide | null} main as an agent, when no other can run its tasks */
     this.ownAgent = null;
+    /** Why main itself must finish what is left, once it must. */
+    this.whyAlone = '';
     this.invocationId = '';
     this.isOver = false;
     this.sequence = 0;
+    this.notStored = 0;
     this.lastSignAt = Date.now(); // of any agent that could run our tasks
     this.lastEndAt = Date.now(); // of any task
   }
@@ -63,18 +75,22 @@ class InvocationFollower {
     try {
       for (let isRead = false; !isRead; ) {
         const answer = await this.poll();
-        if (answer === null) return await this.finishHere(`lost for more than ${this.environment.coordinatorLostS} s`);
+        if (answer === null) {
+          return await this.finishHere(`the coordinator is lost for more than ${this.environment.coordinatorLostS} s`);
+        }
         for (const event of answer.events) await this.hear(event);
         this.isOver = answer.invocation.state !== 'running';
         isRead = this.isOver && answer.events.length === 0;
+        if (this.whyAlone && !this.isOver && answer.events.length === 0) return await this.finishHere(this.whyAlone);
         this.joinIn(answer.invocation);
       }
       await this.settled();
       const unfinished = [...this.plan.tasks.keys()].filter((taskId) => !(taskId in this.statuses));
-      return unfinished.length > 0 ? await this.finishHere('it cancelled this command') : this.statuses;
+      if (unfinished.length === 0) return this.statuses;
+      return await this.finishHere(this.notStored > 0 ? NOT_STORED : 'the coordinator cancelled this command');
     } finally {
       forgetSignals();
-      await this.ownAgent?.leave('no_more_work', 0);
+      await this.ownAgent?.leave('no_more_work', { patienceS: 0 });
     }
   }
 
@@ -110,6 +126,9 @@ class InvocationFollower {
     if (event.kind === 'task_leased') await this.start(task);
     if (event.kind !== 'task_finished') return;
     this.lastEndAt = Date.now();
+    if (event.reason === 'not_stored' && event.message) {
+      if (this.notStored++ < NAMED_AT_MOST) log.warn(event.message);
+    }
     const settling = this.inTurn(() => this.bringHome(task, event)).catch((error) => {
       this.fault ??= error;
     });
@@ -207,14 +226,20 @@ class InvocationFollower {
     log.warn(
       `no agent could run this command's tasks for ${joinTimeoutS} s (NX_DTE_JOIN_TIMEOUT): this job runs them itself. Are the agents' jobs queued for want of a runner?`,
     );
+    this.work();
+  }
+
+  /** Main as an agent. When it cannot be one, or one no longer, it runs what is left without the coordinator. */
+  async work() {
     const agent = new Agent(this.coordinator, { isMain: true });
     this.ownAgent = agent;
-    agent
-      .join()
-      .then((joined) => (joined.decision === 'joined' ? agent.work() : Promise.reject(new Error(joined.message))))
-      .catch((error) => {
-        if (!agent.stopped) this.fault ??= error;
-      });
+    try {
+      const joined = await agent.join();
+      const end = joined.decision === 'joined' ? await agent.serve() : joined;
+      this.whyAlone ||= `this job's own agent was told to leave: ${end.message || end.reason}`;
+    } catch (error) {
+      this.whyAlone ||= `this job's own agent ended: ${/** @type {Error} */ (error).message}`;
+    }
   }
 
   /** Runs here what has no result yet, loudly. @param {string} why @returns {Promise<Record<string, string>>} */

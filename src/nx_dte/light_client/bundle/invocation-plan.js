@@ -2,6 +2,7 @@
 /** Turns what Nx hands the runner into what is submitted: cache hits are applied here, the rest is for agents. */
 const fs = require('node:fs');
 const { id } = require('./coordinator');
+const { fingerprint } = require('./fingerprint');
 const { limit } = require('./limit');
 const { internals } = require('./nx-internals');
 const { shared } = require('./remote-cache');
@@ -29,7 +30,7 @@ class InvocationPlan {
     this.run = run;
     this.options = options;
     this.context = context;
-    this.nx = internals('getCache', 'hashTask', 'getTaskDetails', 'getTaskSpecificEnv');
+    this.nx = internals('getCache', 'hashTask', 'getTaskDetails', 'getTaskSpecificEnv', 'workspaceRoot');
     this.parallel = parallelOf(options);
     this.skipNxCache = Boolean(options.skipNxCache ?? context.nxArgs?.skipNxCache);
     this.cache = this.nx.getCache(options);
@@ -164,7 +165,8 @@ class InvocationPlan {
 
   /** @param {string} invocationKey */
   toWire(invocationKey) {
-    const { nxArgs, taskGraph } = this.context;
+    const { nxArgs, taskGraph, projectGraph, nxJson } = this.context;
+    const { workspaceRoot } = this.nx;
     const tasks = [...this.tasks.values()].map(({ task, dependencies, isCacheable, isNoop }) => {
       const hit = this.hits.get(task.id);
       return {
@@ -193,11 +195,13 @@ class InvocationPlan {
       parallel: this.parallel,
       nx_bail: Boolean(this.options.nxBail ?? nxArgs?.nxBail),
       skip_nx_cache: this.skipNxCache,
+      task_timeout_s: this.coordinator.environment.taskTimeoutS,
       tasks,
       payload: JSON.stringify({
         taskGraph: { ...taskGraph, tasks: lean },
         options: { skipNxCache: this.skipNxCache, captureStderr, verbose },
         entries: Object.fromEntries(this.skipNxCache ? [] : shared().entries),
+        fingerprint: fingerprint(taskGraph, { projectGraph, nxJson, workspaceRoot }),
       }),
     };
   }

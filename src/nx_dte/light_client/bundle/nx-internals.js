@@ -22,6 +22,7 @@ const NEEDED = {
   getTaskSpecificEnv: 'nx/src/tasks-runner/task-env',
   hashTask: 'nx/src/hasher/hash-task',
   getTaskDetails: 'nx/src/hasher/hash-task',
+  getOutputsForTargetAndConfiguration: 'nx/src/tasks-runner/utils',
   createTaskHasher: 'nx/src/hasher/create-task-hasher',
   createProjectGraphAsync: 'nx/src/project-graph/project-graph',
   readNxJson: 'nx/src/config/nx-json',

@@ -1,6 +1,8 @@
 'use strict';
 /**
- * Finds the job's shell from inside `yarn nx-cloud …`. GitLab Runner feeds a job's script to one bash which leads the
+ * Processes, as /proc shows them: the job's shell, and what a task started.
+ *
+ * The job's shell is found from inside `yarn nx-cloud …`. GitLab Runner feeds a job's script to one bash which leads the
  * process group of everything it starts (shell and docker executor alike), so the group leader is that shell. Where it
  * is not (an interactive shell gives each command its own group), the nearest shell outside the node processes is.
  */
@@ -54,4 +56,66 @@ function jobShell(pid = process.pid, read = processInfo) {
 /** @param {ProcessInfo} known */
 const isAlive = (known) => processInfo(known.pid)?.startedAt === known.startedAt;
 
-module.exports = { processInfo, jobShell, isAlive };
+/** @param {number} pid @returns {Map<string, string>} as it was when the program started */
+function environmentOf(pid) {
+  try {
+    const pairs = fs.readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0');
+    return new Map(pairs.map((pair) => [pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)]));
+  } catch {
+    return new Map(); // gone, or somebody else's
+  }
+}
+
+/** @returns {number[]} */
+function allPids() {
+  try {
+    return fs.readdirSync('/proc').map(Number).filter(Boolean);
+  } catch {
+    return []; // no Linux
+  }
+}
+
+/**
+ * What an agent's tasks started, in whatever session it is by now: Nx names the task in the environment of each process
+ * it starts, and the agent's key is inherited too. Whatever those started belongs to it, with any environment.
+ * @param {string} agentKey @param {Iterable<string>} taskIds @returns {Set<number>}
+ */
+function processesOfTasks(agentKey, taskIds) {
+  const wanted = new Set(taskIds);
+  /** @type {Set<number>} */
+  const found = new Set();
+  if (wanted.size === 0) return found;
+  /** @type {Map<number, number>} */
+  const parents = new Map();
+  for (const pid of allPids()) {
+    const info = pid === process.pid ? null : processInfo(pid);
+    if (!info) continue;
+    parents.set(pid, info.parent);
+    const env = environmentOf(pid);
+    const task = ['PROJECT', 'TARGET', 'CONFIGURATION'].map((part) => env.get(`NX_TASK_TARGET_${part}`));
+    if (env.get('NX_DTE_AGENT_ID') === agentKey && wanted.has(task.filter(Boolean).join(':'))) found.add(pid);
+  }
+  for (let before = -1; before < found.size; ) {
+    before = found.size;
+    for (const [pid, parent] of parents) if (found.has(parent)) found.add(pid);
+  }
+  return found;
+}
+
+/** Several rounds, since one that is being looked for may start another. @param {string} agentKey @param {Iterable<string>} taskIds */
+function endTasks(agentKey, taskIds) {
+  const ids = [...taskIds];
+  for (let round = 0; round < 5; round++) {
+    const found = processesOfTasks(agentKey, ids);
+    if (found.size === 0) return;
+    for (const pid of found) {
+      try {
+        process.kill(pid, 'SIGKILL');
+      } catch {
+        // it has just ended by itself
+      }
+    }
+  }
+}
+
+module.exports = { processInfo, jobShell, isAlive, endTasks };

@@ -13,6 +13,7 @@ const { shared } = require('./remote-cache');
 /** @param {any[]} tasks @param {any} options @param {any} context @returns {Promise<Record<string, string>>} */
 async function nxCloudTasksRunner(tasks, options, context) {
   const environment = readEnvironment(options);
+  if (environment.problems.length > 0) throw new Error(environment.problems.join(' '));
   const run = await openRun(environment, options, context);
   if (!run) return internals('defaultTasksRunner').defaultTasksRunner(tasks, options, context);
   probe();
@@ -71,7 +72,7 @@ async function openRun(environment, options, context) {
 
 /** @param {string} why @param {boolean} [isLoud] @returns {null} */
 function here(why, isLoud = false) {
-  (isLoud ? log.warn : log.info)(`this command runs here, not on agents: ${why}.`);
+  (isLoud ? log.warn : log.info)(`this command runs here, not on agents: ${why.replace(/\.$/, '')}.`);
   return null;
 }
 

@@ -15,12 +15,12 @@ from nx_dte.coordinator.scheduler.answers import (
 from nx_dte.coordinator.scheduler.context import Context
 from nx_dte.coordinator.scheduler.draft import Draft
 from nx_dte.coordinator.scheduler.effects import Counter
-from nx_dte.coordinator.scheduler.state import ClaimSlice, GoneSlice, HeartbeatSlice, HeldTask, ReapSlice
+from nx_dte.coordinator.scheduler.state import ClaimSlice, GoneSlice, HeartbeatSlice, HeldTask
 from nx_dte.coordinator.scheduler.transitions import invocation as invocations
 from nx_dte.coordinator.scheduler.transitions import lease as leases
 from nx_dte.model.agent import Agent, AgentState, LeftReason, WorkState
 from nx_dte.model.event import EventKind
-from nx_dte.model.ids import AgentId
+from nx_dte.model.ids import AgentId, TaskKey
 from nx_dte.model.run import CiRun, CiRunState
 from nx_dte.model.task import FailureReason, Task, TaskState
 
@@ -29,6 +29,7 @@ _WHY_LEAVE = {
     LeftReason.RUN_ENDED: "the CI run has ended",
     LeftReason.RUN_ABANDONED: "the CI run was abandoned, because its main job is gone",
     LeftReason.INTERRUPTED: "its job is going away",
+    LeftReason.MISMATCH: "its workspace differs from the main job's",
     LeftReason.SILENT: "it fell silent",
     LeftReason.OTHER: "it chose to",
 }
@@ -46,7 +47,7 @@ def claim(slice_: ClaimSlice, event: events.TasksClaimed, context: Context) -> D
     draft.load_tasks(slice_.candidates)
     draft.agents.load(agent_id, slice_.agent)
     if event.is_sign_of_life:
-        _see(draft, slice_.agent)
+        _see(draft, slice_.agent, claims=True)
     elif slice_.agent.state is AgentState.LOST:
         # Only its claim is still here, held by us; whoever sent it may be gone.
         return draft.decision(ClaimAnswer(state=WorkState.WORK, sequence=draft.run.sequence))
@@ -85,6 +86,7 @@ def _grant(draft: Draft, slice_: ClaimSlice, event: events.TasksClaimed) -> tupl
         held=[lease for lease in draft.leases.values() if lease.is_live],
         slots=event.slots,
         held_bytes=slice_.held_bytes,
+        barred={key for key in known if slice_.has_peer and _is_avoided(draft, key, slice_.agent)},
     )
     agent = draft.agents.get(slice_.agent.agent_id)
     grants = []
@@ -95,6 +97,11 @@ def _grant(draft: Draft, slice_: ClaimSlice, event: events.TasksClaimed) -> tupl
         # Perhaps that was the last one: whoever waits beside it may leave.
         draft.wake_agents()
     return tuple(grants)
+
+
+def _is_avoided(draft: Draft, key: TaskKey, agent: Agent) -> bool:
+    """Whether the agent has just failed the task, which may be the agent's own fault."""
+    return draft.tasks.get(key).avoid_agent_id == agent.agent_id
 
 
 def _is_draining(draft: Draft, agent_id: AgentId) -> bool:
@@ -158,15 +165,16 @@ def heartbeat(
     )
 
 
-def _see(draft: Draft, agent: Agent) -> None:
-    """It lives. One that was given up is back, with nothing in its hands."""
+def _see(draft: Draft, agent: Agent, *, claims: bool = False) -> None:
+    """It lives. One that was given up is back, with nothing in its hands. Written only when that tells something."""
     draft.agents.load(agent.agent_id, agent)
     if agent.state is AgentState.LOST and not draft.run.state.is_over:
-        come_back(draft, agent)
-        return
-    age_s = (draft.now - agent.seen_at).total_seconds()
-    if agent.state.is_live and age_s >= draft.context.limits.heartbeat_s / 2:
-        draft.put_agent(replace(agent, seen_at=draft.now))
+        agent = come_back(draft, agent)
+    old = draft.now - timedelta(seconds=draft.context.limits.heartbeat_s / 2)
+    is_claim_news = claims and (agent.claimed_at is None or agent.claimed_at <= old)
+    if agent.state.is_live and (agent.seen_at <= old or is_claim_news):
+        claimed_at = draft.now if claims else agent.claimed_at
+        draft.put_agent(replace(agent, seen_at=draft.now, claimed_at=claimed_at))
 
 
 def come_back(draft: Draft, agent: Agent) -> Agent:
@@ -182,10 +190,14 @@ def come_back(draft: Draft, agent: Agent) -> Agent:
 def leave(slice_: GoneSlice, event: events.AgentLeft, context: Context) -> Decision[NothingToSay]:
     """It says goodbye; what it holds becomes the next attempt."""
     draft = Draft(context, slice_.run)
-    if slice_.agent.state.is_live:
-        _go(
-            draft, slice_, AgentState.LEFT, slice_.agent.left_reason or event.reason, FailureReason.AGENT_LEFT
-        )
+    agent = slice_.agent
+    if agent.state.is_live:
+        is_mismatch = event.reason is LeftReason.MISMATCH
+        reason = event.reason if is_mismatch else agent.left_reason or event.reason
+        gone = _gone(draft, agent, AgentState.LEFT, reason)
+        _tell_of_leaving(draft, gone, reason, note=event.message)
+        task_reason = FailureReason.MISMATCH if is_mismatch else FailureReason.AGENT_LEFT
+        _give_all_back(draft, slice_.held, gone, task_reason)
     return draft.decision(NothingToSay())
 
 
@@ -195,33 +207,34 @@ def fall_silent(
     """Its deadline passed (looked at again). One that had nothing more to do has simply gone."""
     draft = Draft(context, slice_.run)
     agent = slice_.agent
-    if agent.state.is_live and context.now >= agent.seen_at + context.limits.lease:
-        is_done = not slice_.held and (agent.state is AgentState.DRAINING or draft.run.state.is_over)
-        if is_done:
-            reason = agent.left_reason or _must_leave(draft.run, agent) or LeftReason.NO_MORE_WORK
-            _go(draft, slice_, AgentState.LEFT, reason, FailureReason.AGENT_LEFT)
-        else:
-            _go(draft, slice_, AgentState.LOST, LeftReason.SILENT, FailureReason.AGENT_LOST)
+    if not agent.state.is_live or context.now < agent.seen_at + context.limits.lease:
+        return draft.decision(NothingToSay())
+    if not slice_.held and (agent.state is AgentState.DRAINING or draft.run.state.is_over):
+        reason = agent.left_reason or _must_leave(draft.run, agent) or LeftReason.NO_MORE_WORK
+        gone = _gone(draft, agent, AgentState.LEFT, reason)
+        _tell_of_leaving(draft, gone, reason)
+    else:
+        gone = _gone(draft, agent, AgentState.LOST, LeftReason.SILENT)
+        message = f"Agent {agent.name} was lost: nothing was heard of it for {context.limits.lease_s:g} s."
+        draft.tell(EventKind.AGENT_LOST, message, reason=LeftReason.SILENT.value, agent=gone)
+    _give_all_back(draft, slice_.held, gone, FailureReason.AGENT_LOST)
     return draft.decision(NothingToSay())
 
 
-def _go(
-    draft: Draft, slice_: GoneSlice, state: AgentState, reason: LeftReason, task_reason: FailureReason
-) -> None:
-    agent = slice_.agent
+def _gone(draft: Draft, agent: Agent, state: AgentState, reason: LeftReason) -> Agent:
     draft.agents.load(agent.agent_id, agent)
     gone = replace(agent, state=state, left_at=draft.now, left_reason=reason)
     draft.put_agent(gone)
-    if state is AgentState.LOST:
-        message = (
-            f"Agent {agent.name} was lost: nothing was heard of it for {draft.context.limits.lease_s:g} s."
-        )
-        draft.tell(EventKind.AGENT_LOST, message, reason=reason.value, agent=gone)
-    else:
-        message = f"Agent {agent.name} left, because {_WHY_LEAVE[reason]}."
-        draft.tell(EventKind.AGENT_LEFT, message, reason=reason.value, agent=gone)
     draft.effects.count(Counter.AGENTS_LEFT, reason=reason.value)
-    _give_all_back(draft, slice_.held, gone, task_reason)
+    # What was kept for it, as the only other agent, is free for all.
+    draft.wake_agents()
+    return gone
+
+
+def _tell_of_leaving(draft: Draft, gone: Agent, reason: LeftReason, *, note: str | None = None) -> None:
+    ending = f": {note}" if note else "."
+    message = f"Agent {gone.name} left, because {_WHY_LEAVE[reason]}{ending}"
+    draft.tell(EventKind.AGENT_LEFT, message, reason=reason.value, agent=gone)
 
 
 def _give_all_back(draft: Draft, held: Iterable[HeldTask], agent: Agent, reason: FailureReason) -> None:
@@ -237,14 +250,3 @@ def _give_all_back(draft: Draft, held: Iterable[HeldTask], agent: Agent, reason:
 
 def _is_still_leased(draft: Draft, task: Task) -> bool:
     return draft.tasks.get(task.key).state is TaskState.LEASED
-
-
-def expire(slice_: ReapSlice, _event: events.LeaseExpired, context: Context) -> Decision[NothingToSay]:
-    """A lease was not renewed (looked at again), though its agent may live."""
-    draft = Draft(context, slice_.run)
-    lease = slice_.held.lease
-    if lease.is_live and lease.expires_at <= context.now:
-        draft.load_held(slice_.held)
-        leases.give_back(draft, slice_.held, slice_.agent, FailureReason.LEASE_EXPIRED)
-        invocations.settle(draft, lease.invocation_id)
-    return draft.decision(NothingToSay())

@@ -14,6 +14,7 @@ from nx_dte.coordinator.scheduler.transitions import lease as leases
 from nx_dte.coordinator.scheduler.transitions import run as runs
 from nx_dte.coordinator.scheduler.transitions import task as tasks
 from nx_dte.model.artifact import Artifact
+from nx_dte.model.duration import DurationKey
 from nx_dte.model.event import EventKind
 from nx_dte.model.ids import ArtifactId, InvocationId, TaskId
 from nx_dte.model.invocation import CancelReason, Invocation, InvocationState
@@ -63,6 +64,7 @@ def _new_invocation(draft: Draft, event: InvocationSubmitted) -> Invocation:
         parallel=max(1, event.parallel),
         nx_bail=event.nx_bail,
         skip_nx_cache=event.skip_nx_cache,
+        task_timeout_s=event.task_timeout_s,
         tasks_total=len(event.tasks),
         tasks_unfinished=len(event.tasks),
         submitted_sequence=draft.run.sequence + 1,
@@ -93,7 +95,12 @@ def _add_tasks(draft: Draft, invocation: Invocation, event: InvocationSubmitted,
     for task_id in order:
         submitted = by_id[task_id]
         missing = sum(by_id[dependency].hit is None for dependency in dependencies[task_id])
-        place = _Place(dependencies=dependencies[task_id], missing=missing, priority_s=longest_s[task_id])
+        place = _Place(
+            dependencies=dependencies[task_id],
+            missing=missing,
+            priority_s=longest_s[task_id],
+            expected_s=slice_.durations.exact_s.get(_duration_key(submitted)),
+        )
         task = _new_task(draft, invocation, submitted, place)
         draft.tasks.add(task.key, task)
         if submitted.hit is not None:
@@ -109,6 +116,11 @@ class _Place:
     dependencies: tuple[TaskId, ...]
     missing: int
     priority_s: float
+    expected_s: float | None
+
+
+def _duration_key(task: SubmittedTask) -> DurationKey:
+    return DurationKey(task.project, task.target, task.configuration)
 
 
 def _new_task(draft: Draft, invocation: Invocation, submitted: SubmittedTask, place: _Place) -> Task:
@@ -130,6 +142,7 @@ def _new_task(draft: Draft, invocation: Invocation, submitted: SubmittedTask, pl
         state=TaskState.READY if is_ready else TaskState.BLOCKED,
         unfinished_dependencies=place.missing,
         priority_s=place.priority_s,
+        expected_s=place.expected_s,
         ready_at=draft.now if is_ready else None,
     )
 
@@ -159,8 +172,9 @@ def settle(draft: Draft, *invocation_ids: InvocationId) -> None:
 
 
 def _finish(draft: Draft, invocation: Invocation) -> None:
-    is_failed = invocation.tasks_failed > 0
-    outcome = RunOutcome.FAILED if is_failed else RunOutcome.SUCCEEDED
+    is_failed, is_known = invocation.tasks_failed > 0, invocation.tasks_cancelled == 0
+    # What was left to the main job may end either way: without a success of each task, this is no success.
+    outcome = RunOutcome.FAILED if is_failed else RunOutcome.SUCCEEDED if is_known else None
     done = replace(invocation, state=InvocationState.FINISHED, outcome=outcome, ended_at=draft.now)
     draft.put_invocation(done)
     run = draft.run
@@ -171,8 +185,12 @@ def _finish(draft: Draft, invocation: Invocation) -> None:
             stop_targets_finished=policy.stop_targets_met(run, done),
         )
     )
-    message = f"`{done.command}` has {outcome.value}: {done.tasks_total} tasks, {done.tasks_failed} failed."
-    draft.tell(EventKind.INVOCATION_FINISHED, message, reason=outcome.value, invocation=done)
+    message = f"`{done.command}` has {outcome.value if outcome else 'ended'}: {done.tasks_total} tasks, "
+    message += f"{done.tasks_failed} failed" + (
+        "." if is_known else f", {done.tasks_cancelled} left to the main job."
+    )
+    reason = outcome.value if outcome else None
+    draft.tell(EventKind.INVOCATION_FINISHED, message, reason=reason, invocation=done)
     runs.command_ended(draft, is_failed=is_failed)
 
 

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import timedelta
 
+from nx_dte.coordinator.scheduler import policy
 from nx_dte.coordinator.scheduler.draft import Draft
 from nx_dte.coordinator.scheduler.effects import Counter, Histogram
 from nx_dte.coordinator.scheduler.state import HeldTask
@@ -18,12 +20,14 @@ _WHAT_HAPPENED = {
     FailureReason.AGENT_LOST: "Agent {agent} was lost",
     FailureReason.AGENT_LEFT: "Agent {agent} left",
     FailureReason.LEASE_EXPIRED: "Agent {agent} did not renew its lease",
+    FailureReason.MISMATCH: "Agent {agent} left, because its workspace differs from the main job's",
     FailureReason.NEVER_RECEIVED: "Agent {agent} does not know of its lease",
 }
 
 
 def grant(draft: Draft, task: Task, agent: Agent) -> Lease:
     """Hand the task's current attempt to the agent."""
+    timeout_s = draft.invocation_of(task).task_timeout_s
     lease = Lease(
         lease_id=LeaseId(draft.context.new_id()),
         ci_run_id=task.ci_run_id,
@@ -34,6 +38,8 @@ def grant(draft: Draft, task: Task, agent: Agent) -> Lease:
         runs_alone=task.runs_alone,
         granted_at=draft.now,
         expires_at=draft.now + draft.context.limits.lease,
+        times_out_at=None if timeout_s is None else draft.now + timedelta(seconds=timeout_s),
+        slow_at=draft.now + policy.slow_after(task.expected_s, draft.context.limits),
     )
     draft.leases.add(lease.lease_id, lease)
     leased = replace(
@@ -58,9 +64,9 @@ def renew(draft: Draft, leases: Iterable[Lease]) -> None:
             draft.put_lease(replace(lease, expires_at=expires_at))
 
 
-def end(draft: Draft, lease: Lease, state: LeaseState) -> Lease:
+def end(draft: Draft, lease: Lease, state: LeaseState, *, reported: str | None = None) -> Lease:
     """Take the right away."""
-    ended = replace(lease, state=state, ended_at=draft.now)
+    ended = replace(lease, state=state, ended_at=draft.now, reported=reported)
     draft.put_lease(ended)
     _count_live(draft, lease, -1)
     return ended
@@ -81,10 +87,16 @@ def give_back(draft: Draft, held: HeldTask, agent: Agent, reason: FailureReason)
         tasks.finish(
             draft, skipped, message=f"{happened}; {task.task_id} is not tried again, the command bailed."
         )
-    elif _is_last_attempt(draft, task):
-        _lose(draft, task, held, happened, reason)
+    elif not _is_last_attempt(draft, task):
+        requeue(draft, task, lease, happened, reason)
+    elif reason is FailureReason.MISMATCH:
+        # Every agent may be wrong where only the main job is right: then it does the work itself, and nothing failed.
+        message = (
+            f"{happened}; so did {task.attempt - 1} before it, and {task.task_id} is left to the main job."
+        )
+        tasks.leave_to_main(draft, task, held.doomed, reason=reason, message=message)
     else:
-        _requeue(draft, task, lease, happened, reason)
+        _lose(draft, task, held, happened, reason)
     draft.wake_agents()
 
 
@@ -93,7 +105,8 @@ def _is_last_attempt(draft: Draft, task: Task) -> bool:
     return task.lost_attempts >= limits.max_lost_attempts or task.attempt >= limits.max_attempts
 
 
-def _requeue(draft: Draft, task: Task, lease: Lease, happened: str, reason: FailureReason) -> None:
+def requeue(draft: Draft, task: Task, lease: Lease, happened: str, reason: FailureReason) -> None:
+    """Put the task back as its next attempt."""
     attempt = task.attempt + 1
     back = replace(
         task,

@@ -1,6 +1,7 @@
 """The report: accepted once from whoever holds the lease, else refused and nothing changes."""
 
 from dataclasses import replace
+from typing import assert_never
 
 from nx_dte.coordinator.scheduler import facts
 from nx_dte.coordinator.scheduler.answers import Decision, ReportAnswer
@@ -72,17 +73,17 @@ def _refusal(slice_: ReportSlice, event: TaskReported) -> ReportRefusal | None:
 
 def _is_repeated(slice_: ReportSlice, event: TaskReported) -> bool:
     """Word for word the report that was accepted: its answer was lost on the way."""
-    lease, task = slice_.lease, slice_.task
-    if lease is None or task is None or lease.state is not LeaseState.REPORTED or task.outcome is None:
-        return False
-    stored = task.artifact.artifact_id if task.artifact else None
-    return (lease.agent_id, lease.attempt, task.outcome.value, task.code, stored) == (
-        slice_.agent.agent_id,
-        event.attempt,
-        event.outcome.value,
-        event.code,
-        event.artifact_id,
+    lease = slice_.lease
+    return (
+        lease is not None
+        and lease.state is LeaseState.REPORTED
+        and (lease.agent_id, lease.attempt) == (slice_.agent.agent_id, event.attempt)
+        and lease.reported == _in_short(event)
     )
+
+
+def _in_short(event: TaskReported) -> str:
+    return f"{event.outcome.value} {event.code} {event.artifact_id or '-'}"
 
 
 def _refuse(
@@ -104,13 +105,11 @@ def _refuse(
 
 # ----------------------------------------------------------------------------------------- accepting
 def _accept(draft: Draft, slice_: ReportSlice, event: TaskReported, lease: Lease, task: Task) -> None:
-    reported = leases.end(draft, lease, LeaseState.REPORTED)
-    is_success = event.outcome is ReportOutcome.SUCCEEDED
+    reported = leases.end(draft, lease, LeaseState.REPORTED, reported=_in_short(event))
+    draft.effects.count(Counter.TASK_ATTEMPTS, reason=event.outcome.value)
     stored = slice_.artifact if event.artifact_id is not None else None
-    done = replace(
+    ended = replace(
         task,
-        outcome=TaskOutcome.SUCCEEDED if is_success else TaskOutcome.FAILED,
-        reason=None if is_success else FailureReason.TASK_FAILED,
         code=event.code,
         nx_status=event.nx_status,
         task_hash=task.task_hash or event.task_hash,
@@ -118,13 +117,60 @@ def _accept(draft: Draft, slice_: ReportSlice, event: TaskReported, lease: Lease
         started_at=event.started_at or lease.granted_at,
         ended_at=event.ended_at or draft.now,
     )
-    tasks.finish(draft, done, message=_sentence(done, slice_.agent.name, event.message), lease=reported)
-    draft.effects.count(Counter.TASK_ATTEMPTS, reason=event.outcome.value)
-    if is_success:
-        tasks.unblock(draft, slice_.dependents)
-        _remember(draft, done, event, draft.invocation_of(task), stored)
-    else:
-        tasks.failure_spreads(draft, done, slice_.doomed)
+    match event.outcome:
+        case ReportOutcome.SUCCEEDED:
+            done = replace(ended, outcome=TaskOutcome.SUCCEEDED)
+            tasks.finish(draft, done, message=_sentence(done, slice_.agent.name, None), lease=reported)
+            tasks.unblock(draft, slice_.dependents)
+            _remember(draft, done, event, draft.invocation_of(task), stored)
+        case ReportOutcome.FAILED:
+            _fail(draft, slice_, event, ended, reported)
+        case ReportOutcome.NOT_STORED:
+            _could_not_be_stored(draft, slice_, event, task, reported)
+        case _:
+            assert_never(event.outcome)
+
+
+def _fail(draft: Draft, slice_: ReportSlice, event: TaskReported, ended: Task, lease: Lease) -> None:
+    failed = replace(ended, outcome=TaskOutcome.FAILED, reason=FailureReason.TASK_FAILED)
+    if event.message is None:  # else the agent tells of itself: no word about what the task does
+        _remember_outcome(draft, failed, event, is_success=False)
+    if slice_.is_known_flaky and _may_try_again(draft, failed):
+        name = slice_.agent.name
+        happened = (
+            f"{failed.task_id} failed with exit code {failed.code} on agent {name}, but is known to be flaky"
+        )
+        before = draft.tasks.get(failed.key)
+        back = replace(
+            before,
+            task_hash=failed.task_hash,
+            failed_attempts=before.failed_attempts + 1,
+            avoid_agent_id=slice_.agent.agent_id,
+        )
+        leases.requeue(draft, back, lease, happened, FailureReason.FLAKY_RETRY)
+        draft.effects.count(Counter.FLAKY_TASKS)
+        draft.wake_agents()
+        return
+    tasks.finish(draft, failed, message=_sentence(failed, slice_.agent.name, event.message), lease=lease)
+    tasks.failure_spreads(draft, failed, slice_.doomed)
+
+
+def _may_try_again(draft: Draft, task: Task) -> bool:
+    """Two tries in all, and no more attempts than any task may have."""
+    is_last = task.failed_attempts > 0 or task.attempt >= draft.context.limits.max_attempts
+    return not is_last and not draft.invocation_of(task).has_bailed
+
+
+def _could_not_be_stored(
+    draft: Draft, slice_: ReportSlice, event: TaskReported, task: Task, lease: Lease
+) -> None:
+    why = (event.message or f"agent {slice_.agent.name} does not say why").rstrip(".")
+    message = (
+        f"{task.task_id}'s outputs could not be stored: {why}; the main job runs it and what depends on it."
+    )
+    tasks.leave_to_main(
+        draft, task, slice_.doomed, reason=FailureReason.NOT_STORED, message=message, lease=lease
+    )
 
 
 def _sentence(task: Task, agent_name: str, why: str | None) -> str:
@@ -140,14 +186,15 @@ def _remember(
 ) -> None:
     """What other runs gain by this success: its duration, and its outputs where they may be served again."""
     run = draft.run
+    if event.nx_status in _RAN:
+        _remember_outcome(draft, task, event, is_success=True)
     if event.nx_status in _RAN and not task.is_noop and event.started_at is not None:
         key = DurationKey(task.project, task.target, task.configuration)
         duration_s = tasks.seconds_between(task.started_at, task.ended_at)
         draft.learn(facts.DurationLearned(workspace_id=run.workspace_id, key=key, duration_s=duration_s))
     if stored is None or task.task_hash is None or not task.is_cacheable or invocation.skip_nx_cache:
         return
-    # Both who opened the run and who reports must be allowed to write what others read.
-    is_trusted = {run.token_access, event.token_access} == {TokenAccess.READ_WRITE}
+    is_trusted = _is_trusted(draft, event)
     draft.learn(
         facts.CacheEntryAdded(
             entry=CacheEntry(
@@ -162,6 +209,22 @@ def _remember(
                 producer_job_id=run.job_id,
                 producer_ref=run.branch,
                 created_at=draft.now,
+                last_used_at=draft.now,
             )
         )
     )
+
+
+def _remember_outcome(draft: Draft, task: Task, event: TaskReported, *, is_success: bool) -> None:
+    """A hash that ends now so, now so, is flaky. Nobody untrusted can make a trusted run try again."""
+    if task.task_hash is not None and not task.is_noop and _is_trusted(draft, event):
+        draft.learn(
+            facts.HashOutcomeLearned(
+                workspace_id=draft.run.workspace_id, task_hash=task.task_hash, is_success=is_success
+            )
+        )
+
+
+def _is_trusted(draft: Draft, event: TaskReported) -> bool:
+    """Both who opened the run and who reports must be allowed to write what others read."""
+    return {draft.run.token_access, event.token_access} == {TokenAccess.READ_WRITE}

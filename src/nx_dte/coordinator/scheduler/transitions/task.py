@@ -1,12 +1,13 @@
 """The task: made ready, finished, and what its end means for those that depend on it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 
 from nx_dte.coordinator.scheduler.draft import Draft
 from nx_dte.coordinator.scheduler.effects import Counter, Histogram
 from nx_dte.model.event import EventKind
+from nx_dte.model.ids import TaskId
 from nx_dte.model.lease import Lease
 from nx_dte.model.task import FailureReason, Task, TaskOutcome, TaskState
 
@@ -25,6 +26,7 @@ def finish(draft: Draft, task: Task, *, message: str, lease: Lease | None = None
             invocation,
             tasks_unfinished=invocation.tasks_unfinished - 1,
             tasks_failed=invocation.tasks_failed + outcome.is_failure,
+            tasks_cancelled=invocation.tasks_cancelled + (outcome is TaskOutcome.CANCELLED),
         )
     )
     reason = task.reason.value if task.reason else None
@@ -66,6 +68,45 @@ def failure_spreads(draft: Draft, failed: Task, doomed: Iterable[Task]) -> None:
         if task.state in {TaskState.BLOCKED, TaskState.READY} and task.key != failed.key:
             skipped = replace(task, outcome=TaskOutcome.SKIPPED, reason=reason)
             finish(draft, skipped, message=f"{task.task_id} is skipped, because {because}.")
+
+
+def leave_to_main(
+    draft: Draft,
+    task: Task,
+    doomed: Iterable[Task],
+    *,
+    reason: FailureReason,
+    message: str,
+    lease: Lease | None = None,
+) -> None:
+    """No agent can do it, though it did not fail: the main job runs it, and all that depends on it, by itself."""
+    finish(draft, replace(task, outcome=TaskOutcome.CANCELLED, reason=reason), message=message, lease=lease)
+    for dependent in _depending_on(task, doomed):
+        current = draft.tasks.get(dependent.key)
+        if current.state is TaskState.BLOCKED:
+            because = f"{current.task_id} is left to the main job, because {task.task_id} is."
+            cancelled = replace(current, outcome=TaskOutcome.CANCELLED, reason=reason)
+            finish(draft, cancelled, message=because)
+
+
+def _depending_on(task: Task, among: Iterable[Task]) -> Iterator[Task]:
+    """Those that depend on the task directly or not: with `nx_bail`, a slice lists others as well."""
+    dependents = _dependents(among)
+    reached, todo = {task.task_id}, [task.task_id]
+    while todo:
+        for dependent in dependents.get(todo.pop(), ()):
+            if dependent.task_id not in reached:
+                reached.add(dependent.task_id)
+                todo.append(dependent.task_id)
+                yield dependent
+
+
+def _dependents(among: Iterable[Task]) -> dict[TaskId, list[Task]]:
+    found: dict[TaskId, list[Task]] = {}
+    for task in among:
+        for dependency in task.dependencies:
+            found.setdefault(dependency, []).append(task)
+    return found
 
 
 def seconds_between(started_at: datetime | None, ended_at: datetime | None) -> float:

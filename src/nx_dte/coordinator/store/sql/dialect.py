@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import create_engine, event, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, InterfaceError, InternalError, NoSuchModuleError, OperationalError
 
 from nx_dte.errors import ConfigurationError
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sqlalchemy import URL, Connection, Engine, Table
+    from sqlalchemy.exc import DBAPIError
 
     Insert = sqlite.Insert | postgresql.Insert
 
@@ -24,13 +25,33 @@ READERS = 4
 WRITERS = 8
 _MIGRATION_LOCK = 0x6E786474  # any constant, the same in all replicas
 
+# How a connection notices that the server's machine is gone: libpq's own parameters; the URL may set others.
+_PATIENCE = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+    "application_name": "nx-dte",
+}
+# How the server notices that we are: a coordinator that is frozen in a transaction holds a CI run's lock, and the
+# others wait for it.
+_SERVER_PATIENCE_MS = {
+    "idle_in_transaction_session_timeout": 10_000,
+    "lock_timeout": 5_000,
+    "statement_timeout": 30_000,
+}
+_FORBIDDEN = "42501"
+# The server stops, starts, has become read-only, has no connection left, or has given up on a frozen session.
+_GONE = frozenset({"57P01", "57P02", "57P03", "25006", "53300", "25P03"})
+
 _PRAGMAS = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA foreign_keys = ON",
     # FULL, not NORMAL: with NORMAL a power cut takes back commits that were already answered, and main would wait
     # behind an event number that is given out a second time. Group commit spreads the price of the sync.
     "PRAGMA synchronous = FULL",
-    "PRAGMA cache_size = -65536",
+    "PRAGMA cache_size = -8192",  # KiB, for each of five connections
     "PRAGMA temp_store = MEMORY",
 )
 
@@ -58,17 +79,14 @@ def is_embedded(url: URL) -> bool:
 def open_engine(url: URL, *, writes: bool) -> Engine:
     """An engine whose transactions suit their use: SQLite's writing ones take the write lock at once."""
     if not is_embedded(url):
-        try:
-            return create_engine(url, pool_size=WRITERS if writes else READERS, pool_pre_ping=True)
-        except NoSuchModuleError as error:
-            raise ConfigurationError(
-                "the PostgreSQL driver is not installed; install nx-dte[coordinator]"
-            ) from error
+        return _open_server(url, writes=writes)
     if url.database in {None, "", ":memory:"}:
         raise ConfigurationError(
             "database_url must name a file: an in-memory database would not survive a restart"
         )
-    Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    file = Path(str(url.database))
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    file.touch(mode=0o600)  # SQLite gives the log beside it the same mode
     engine = create_engine(
         url,
         pool_size=1 if writes else READERS,
@@ -77,6 +95,45 @@ def open_engine(url: URL, *, writes: bool) -> Engine:
     )
     _own_transactions(engine, "BEGIN IMMEDIATE" if writes else "BEGIN")
     return engine
+
+
+def _open_server(url: URL, *, writes: bool) -> Engine:
+    """PostgreSQL: a read is one snapshot, a write waits for the locks it needs."""
+    try:
+        engine = create_engine(
+            url,
+            pool_size=WRITERS if writes else READERS,
+            pool_pre_ping=True,
+            isolation_level="READ COMMITTED" if writes else "REPEATABLE READ",
+            connect_args={name: value for name, value in _PATIENCE.items() if name not in url.query},
+        )
+    except (NoSuchModuleError, ImportError) as error:
+        raise ConfigurationError(
+            "the PostgreSQL driver is not installed; install nx-dte[coordinator]"
+        ) from error
+
+    @event.listens_for(engine, "connect")
+    def on_connect(connection: Any, _record: object) -> None:
+        connection.autocommit = True
+        for name, milliseconds in _SERVER_PATIENCE_MS.items():
+            connection.execute(f"SET {name} = {milliseconds}")
+        connection.autocommit = False
+        connection.read_only = not writes
+
+    return engine
+
+
+def is_forbidden(error: DBAPIError) -> bool:
+    """Whether the database's user lacks the right to do this."""
+    return getattr(error.orig, "sqlstate", None) == _FORBIDDEN
+
+
+def is_unreachable(error: DBAPIError) -> bool:
+    """Whether the error says that the server cannot be spoken to now, whatever was asked of it."""
+    if not isinstance(error, OperationalError | InterfaceError | InternalError):
+        return False
+    sqlstate = getattr(error.orig, "sqlstate", "")  # SQLite's errors have none; None: the server said nothing
+    return error.connection_invalidated or sqlstate is None or sqlstate in _GONE or sqlstate.startswith("08")
 
 
 def _own_transactions(engine: Engine, begin: str) -> None:
@@ -100,7 +157,9 @@ def insert(dialect_name: str, table: Table) -> Insert:
 
 @contextmanager
 def migration_lock(connection: Connection) -> Iterator[None]:
-    """Let one process migrate at a time. SQLite's BEGIN IMMEDIATE does so by itself."""
+    """Let one process migrate at a time, for as long as it takes. SQLite's BEGIN IMMEDIATE does so by itself."""
     if connection.dialect.name == "postgresql":
+        for name in _SERVER_PATIENCE_MS:
+            connection.execute(text(f"SET LOCAL {name} = 0"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
     yield

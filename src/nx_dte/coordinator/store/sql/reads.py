@@ -6,16 +6,19 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Select, bindparam, exists, func, or_, select
+from sqlalchemy import bindparam, exists, func, or_, select
 
-from nx_dte.coordinator.store.base import StateCounts
 from nx_dte.coordinator.store.sql import mapping, tables
-from nx_dte.coordinator.store.sql.task_reads import TaskReads, pick
+from nx_dte.coordinator.store.sql.counting import state_counts
+from nx_dte.coordinator.store.sql.retention_reads import RetentionReads
+from nx_dte.coordinator.store.sql.task_reads import pick
+from nx_dte.coordinator.store.sql.types import UtcTime
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from datetime import datetime
 
+    from nx_dte.coordinator.store.base import StateCounts
     from nx_dte.model.access import Token
     from nx_dte.model.agent import Agent
     from nx_dte.model.artifact import Artifact
@@ -123,6 +126,24 @@ STORY = (
 )
 LIVE_RUNS = pick(mapping.CI_RUN).where(tables.LIVE_RUN).order_by(_RUNS.main_seen_at)
 AGENTS_SEEN_BEFORE = pick(mapping.AGENT).where(tables.LIVE_AGENT, _AGENTS.seen_at < bindparam("moment"))
+TASKS_TIMED_OUT = pick(mapping.LEASE).where(tables.LIVE_LEASE, _LEASES.times_out_at <= bindparam("moment"))
+TASKS_SLOW = pick(mapping.LEASE).where(
+    tables.LIVE_LEASE, _LEASES.slow_at <= bindparam("moment"), _LEASES.slow_noted_at.is_(None)
+)
+AGENTS_AT_WORK = select(_AGENTS.agent_id).where(
+    _AGENTS.ci_run_id == bindparam("ci_run_id"),
+    _AGENTS.state == "joined",
+    or_(
+        func.coalesce(_AGENTS.claimed_at, _AGENTS.joined_at) >= bindparam("since", type_=UtcTime()),
+        exists().where(_LEASES.agent_id == _AGENTS.agent_id, tables.LIVE_LEASE),
+    ),
+)
+HASH_OUTCOME = select(
+    tables.task_hash_outcomes.c.has_succeeded, tables.task_hash_outcomes.c.has_failed
+).where(
+    tables.task_hash_outcomes.c.workspace_id == bindparam("workspace_id"),
+    tables.task_hash_outcomes.c.task_hash == bindparam("task_hash"),
+)
 LEASES_EXPIRED = pick(mapping.LEASE).where(tables.LIVE_LEASE, _LEASES.expires_at <= bindparam("moment"))
 TOKEN_BY_HASH = pick(mapping.TOKEN).where(tables.tokens.c.token_sha256 == bindparam("token_sha256"))
 TOKENS = pick(mapping.TOKEN).order_by(tables.tokens.c.created_at, tables.tokens.c.token_id)
@@ -130,7 +151,7 @@ TOKENS = pick(mapping.TOKEN).order_by(tables.tokens.c.created_at, tables.tokens.
 IN_CHUNK = 500  # SQLite and PostgreSQL both limit how many values one statement may carry
 
 
-class SqlReads(TaskReads):
+class SqlReads(RetentionReads):
     """`Reads` on one connection."""
 
     def run(self, ci_run_id: CiRunId) -> CiRun | None:
@@ -176,6 +197,10 @@ class SqlReads(TaskReads):
     def agents(self, ci_run_id: CiRunId) -> tuple[Agent, ...]:
         return self._all(mapping.AGENT, AGENTS, ci_run_id=ci_run_id)
 
+    def agents_at_work(self, ci_run_id: CiRunId, since: datetime) -> frozenset[AgentId]:
+        found = self._connection.execute(AGENTS_AT_WORK, {"ci_run_id": ci_run_id, "since": since})
+        return frozenset(found.scalars())
+
     def lease(self, lease_id: LeaseId) -> Lease | None:
         return self._one(mapping.LEASE, LEASE, lease_id=lease_id)
 
@@ -215,6 +240,11 @@ class SqlReads(TaskReads):
                 found[entry.task_hash] = entry
         return found
 
+    def is_known_flaky(self, workspace_id: WorkspaceId, task_hash: TaskHash) -> bool:
+        key = {"workspace_id": workspace_id, "task_hash": task_hash}
+        row = self._connection.execute(HASH_OUTCOME, key).first()
+        return row is not None and row.has_succeeded and row.has_failed
+
     def events_after(
         self,
         ci_run_id: CiRunId,
@@ -246,21 +276,14 @@ class SqlReads(TaskReads):
     def leases_expired_at(self, moment: datetime) -> tuple[Lease, ...]:
         return self._all(mapping.LEASE, LEASES_EXPIRED, moment=moment)
 
-    def counts(self) -> StateCounts:
-        def by_state(statement: Select[Any]) -> dict[str, int]:
-            return {row[0]: row[1] for row in self._connection.execute(statement)}
+    def tasks_timed_out_at(self, moment: datetime) -> tuple[Lease, ...]:
+        return self._all(mapping.LEASE, TASKS_TIMED_OUT, moment=moment)
 
-        live_tasks = (
-            select(tables.tasks.c.state, func.count())
-            .join(tables.ci_runs, tables.tasks.c.ci_run_id == _RUNS.ci_run_id)
-            .where(tables.LIVE_RUN)
-            .group_by(tables.tasks.c.state)
-        )
-        return StateCounts(
-            ci_runs=by_state(select(_RUNS.state, func.count()).group_by(_RUNS.state)),
-            tasks=by_state(live_tasks),
-            agents=by_state(select(_AGENTS.state, func.count()).group_by(_AGENTS.state)),
-        )
+    def tasks_slow_at(self, moment: datetime) -> tuple[Lease, ...]:
+        return self._all(mapping.LEASE, TASKS_SLOW, moment=moment)
+
+    def counts(self) -> StateCounts:
+        return state_counts(self._connection)
 
     def token_by_hash(self, token_sha256: str) -> Token | None:
         return self._one(mapping.TOKEN, TOKEN_BY_HASH, token_sha256=token_sha256)

@@ -21,13 +21,12 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
-    String,
     Table,
-    Text,
     UniqueConstraint,
+    text,
 )
 
-from nx_dte.coordinator.store.sql.types import JsonText, UtcTime
+from nx_dte.coordinator.store.sql.types import JsonText, String, Text, UtcTime
 from nx_dte.model.access import TokenAccess
 from nx_dte.model.agent import AgentState
 from nx_dte.model.cache_entry import CacheScope
@@ -63,12 +62,22 @@ def _time(name: str, *, nullable: bool = False) -> Column[object]:
     return Column(name, UtcTime, nullable=nullable)
 
 
+def _used() -> Column[object]:
+    # The default only lets the column be added to rows of an older schema; every insert names a time.
+    return Column("last_used_at", UtcTime, nullable=False, server_default="1970-01-01 00:00:00")
+
+
 def _flag(name: str) -> Column[bool]:
     return Column(name, Boolean, nullable=False)
 
 
 def _count(name: str, *, least: int = 0) -> tuple[Column[int], CheckConstraint]:
     return Column(name, Integer, nullable=False), CheckConstraint(f"{name} >= {least}", name=f"{name}_counts")
+
+
+def _added_count(name: str) -> Column[int]:
+    # A count that came later; the default is for the rows of an older schema.
+    return Column(name, Integer, nullable=False, server_default="0")
 
 
 def _enum(name: str, values: type[StrEnum], *, nullable: bool = False) -> tuple[Column[str], CheckConstraint]:
@@ -134,6 +143,14 @@ ci_runs = Table(
     _time("ended_at", nullable=True),
     UniqueConstraint("workspace_id", "ci_id", "environment", "attempt"),
     CheckConstraint("(state IN ('finished', 'abandoned')) = (ended_at IS NOT NULL)", name="ended_when_over"),
+    CheckConstraint("(state IN ('finished', 'abandoned')) = (outcome IS NOT NULL)", name="outcome_when_over"),
+    CheckConstraint(
+        "state IN ('open', 'stopping') OR running_invocations = 0", name="nothing_runs_when_over"
+    ),
+    CheckConstraint(
+        "NOT is_completed OR running_invocations > 0 OR state IN ('finished', 'abandoned')",
+        name="over_when_completed",
+    ),
 )
 LIVE_RUN = ci_runs.c.state.in_(["open", "stopping"])
 Index(
@@ -169,6 +186,7 @@ invocations = Table(
     *_count("parallel", least=1),
     _flag("nx_bail"),
     _flag("skip_nx_cache"),
+    Column("task_timeout_s", Float, nullable=True),
     *_enum("state", InvocationState),
     *_enum("outcome", RunOutcome, nullable=True),
     _text("cancel_reason", nullable=True),
@@ -176,7 +194,9 @@ invocations = Table(
     *_count("tasks_total"),
     *_count("tasks_unfinished"),
     *_count("tasks_failed"),
+    _added_count("tasks_cancelled"),
     *_count("live_leases"),
+    _added_count("submitted_sequence"),
     _time("created_at"),
     _time("ended_at", nullable=True),
     UniqueConstraint("ci_run_id", "invocation_key"),
@@ -184,6 +204,13 @@ invocations = Table(
     CheckConstraint(
         "state = 'running' OR (tasks_unfinished = 0 AND live_leases = 0)", name="nothing_left_when_over"
     ),
+    CheckConstraint("(state = 'running') = (tasks_unfinished > 0)", name="running_while_unfinished"),
+    CheckConstraint("(state = 'running') = (ended_at IS NULL)", name="ended_unless_running"),
+    CheckConstraint("state <> 'running' OR outcome IS NULL", name="outcome_unless_running"),
+    CheckConstraint(
+        "tasks_unfinished + tasks_failed + tasks_cancelled <= tasks_total", name="counts_within_total"
+    ),
+    CheckConstraint("live_leases <= tasks_unfinished", name="leases_within_unfinished"),
 )
 
 invocation_payloads = Table(
@@ -228,8 +255,11 @@ tasks = Table(
     Column("artifact_size", BigInteger, nullable=True),
     *_count("attempt", least=1),
     *_count("lost_attempts"),
+    _added_count("failed_attempts"),
+    _id("avoid_agent_id", nullable=True),
     *_count("unfinished_dependencies"),
     Column("priority_s", Float, nullable=False),
+    Column("expected_s", Float, nullable=True),
     _id("agent_id", nullable=True),
     _text("agent_name", nullable=True),
     _time("ready_at", nullable=True),
@@ -242,6 +272,8 @@ tasks = Table(
         "state NOT IN ('ready', 'leased') OR unfinished_dependencies = 0", name="ready_needs_dependencies"
     ),
     CheckConstraint("state <> 'leased' OR agent_id IS NOT NULL", name="leased_by_someone"),
+    CheckConstraint("state <> 'blocked' OR unfinished_dependencies > 0", name="blocked_by_something"),
+    CheckConstraint("(state = 'finished') = (ended_at IS NOT NULL)", name="ended_when_finished"),
     CheckConstraint("(artifact_id IS NULL) = (artifact_size IS NULL)", name="artifact_whole"),
 )
 READY = tasks.c.state == "ready"
@@ -255,6 +287,8 @@ Index(
     postgresql_where=READY,
 )
 Index("ix_tasks_ci_run_id", tasks.c.ci_run_id)
+WITH_ARTIFACT = tasks.c.artifact_id.is_not(None)
+Index("ix_tasks_artifact", tasks.c.artifact_id, sqlite_where=WITH_ARTIFACT, postgresql_where=WITH_ARTIFACT)
 
 task_dependencies = Table(
     "task_dependencies",
@@ -284,6 +318,7 @@ agents = Table(
     *_enum("state", AgentState),
     _time("joined_at"),
     _time("seen_at"),
+    _time("claimed_at", nullable=True),
     _time("left_at", nullable=True),
     _text("left_reason", nullable=True),
     UniqueConstraint("ci_run_id", "agent_key"),
@@ -305,12 +340,17 @@ leases = Table(
     *_enum("state", LeaseState),
     _time("granted_at"),
     _time("expires_at"),
+    _time("times_out_at", nullable=True),
+    _time("slow_at", nullable=True),
+    _time("slow_noted_at", nullable=True),
+    _text("reported", nullable=True),
     _time("ended_at", nullable=True),
     UniqueConstraint("invocation_id", "task_id", "attempt"),
     ForeignKeyConstraint(
         ["invocation_id", "task_id"], ["tasks.invocation_id", "tasks.task_id"], ondelete="CASCADE"
     ),
     CheckConstraint("(state = 'live') = (ended_at IS NULL)", name="ended_unless_live"),
+    CheckConstraint("attempt >= 1", name="attempt_counts"),
 )
 LIVE_LEASE = leases.c.state == "live"
 Index(
@@ -321,8 +361,22 @@ Index(
     sqlite_where=LIVE_LEASE,
     postgresql_where=LIVE_LEASE,
 )
+ALONE = text("state = 'live' AND runs_alone")
+Index("uq_leases_alone", leases.c.agent_id, unique=True, sqlite_where=ALONE, postgresql_where=ALONE)
 Index("ix_leases_live_agent", leases.c.agent_id, sqlite_where=LIVE_LEASE, postgresql_where=LIVE_LEASE)
+# For the deletion of old runs: what is deleted looks for what refers to it.
+Index("ix_leases_ci_run_id", leases.c.ci_run_id)
+Index("ix_leases_agent_id", leases.c.agent_id)
 Index("ix_leases_live_expiry", leases.c.expires_at, sqlite_where=LIVE_LEASE, postgresql_where=LIVE_LEASE)
+
+# One row: when a coordinator, any of them, last looked after deadlines.
+presence = Table(
+    "presence",
+    metadata,
+    Column("presence_id", Integer, primary_key=True, autoincrement=False),
+    _time("at_work_at"),
+    CheckConstraint("presence_id = 1", name="only_one"),
+)
 
 records = Table(
     "records",
@@ -346,7 +400,21 @@ artifacts = Table(
     Column("size", BigInteger, nullable=False),
     _time("created_at"),
     _id("ci_run_id", nullable=True),
+    Column("blob_key", Text, nullable=False, server_default=""),
+    _used(),
     PrimaryKeyConstraint("workspace_id", "artifact_id"),
+)
+Index("ix_artifacts_last_used_at", artifacts.c.last_used_at, artifacts.c.size)
+Index("uq_artifacts_blob_key", artifacts.c.blob_key, unique=True)
+
+# Blobs that no artifact names: reserved before they are written, condemned when their artifact is deleted. Whatever
+# interleaves or crashes, a blob is named here or by an artifact, so none is forgotten and none removed too early.
+loose_blobs = Table(
+    "loose_blobs",
+    metadata,
+    Column("blob_key", String(512), primary_key=True),
+    _flag("is_condemned"),
+    _time("since"),
 )
 
 cache_entries = Table(
@@ -364,12 +432,15 @@ cache_entries = Table(
     _text("producer_job_id", nullable=True),
     _text("producer_ref", nullable=True),
     _time("created_at"),
+    _used(),
     PrimaryKeyConstraint("workspace_id", "scope", "scope_id", "task_hash"),
     ForeignKeyConstraint(
         ["workspace_id", "artifact_id"], ["artifacts.workspace_id", "artifacts.artifact_id"]
     ),
     CheckConstraint("(scope = 'shared') = (scope_id = '')", name="scope_id_by_scope"),
 )
+Index("ix_cache_entries_artifact", cache_entries.c.workspace_id, cache_entries.c.artifact_id)
+Index("ix_cache_entries_last_used_at", cache_entries.c.last_used_at)
 
 task_durations = Table(
     "task_durations",
@@ -383,6 +454,19 @@ task_durations = Table(
     _time("updated_at"),
     PrimaryKeyConstraint("workspace_id", "target", "project", "configuration"),
 )
+
+task_hash_outcomes = Table(
+    "task_hash_outcomes",
+    metadata,
+    Column("workspace_id", String(128), ForeignKey("workspaces.workspace_id"), nullable=False),
+    Column("task_hash", String(512), nullable=False),
+    _flag("has_succeeded"),
+    _flag("has_failed"),
+    _time("updated_at"),
+    PrimaryKeyConstraint("workspace_id", "task_hash"),
+    CheckConstraint("has_succeeded OR has_failed", name="has_some"),
+)
+Index("ix_task_hash_outcomes_updated_at", task_hash_outcomes.c.updated_at)
 
 events = Table(
     "events",

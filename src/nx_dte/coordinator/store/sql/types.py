@@ -6,11 +6,38 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import DateTime, Text
+import sqlalchemy
+from sqlalchemy import DateTime
 from sqlalchemy.types import TypeDecorator
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sqlalchemy.engine import Dialect
+
+_NUL, _REPLACEMENT = "\0", "\ufffd"
+
+
+class Text(TypeDecorator[str]):
+    """Text as programs print it. PostgreSQL cannot keep NUL, so there it becomes the sign for what is not readable."""
+
+    impl: type[sqlalchemy.String] = sqlalchemy.Text
+    cache_ok = True
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[str | None], str | None] | None:
+        """Cost nothing where nothing is to be done."""
+        return _replace_nul if dialect.name == "postgresql" else None
+
+
+def _replace_nul(value: str | None) -> str | None:
+    return value if value is None or _NUL not in value else value.replace(_NUL, _REPLACEMENT)
+
+
+class String(Text):
+    """The same, up to a length."""
+
+    impl = sqlalchemy.String
+    cache_ok = True
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -39,7 +66,7 @@ class UtcTime(TypeDecorator[datetime]):
 class JsonText(TypeDecorator[Any]):
     """Small JSON values as text; never queried into, so no dialect's JSON type is needed."""
 
-    impl = Text
+    impl = sqlalchemy.Text
     cache_ok = True
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:

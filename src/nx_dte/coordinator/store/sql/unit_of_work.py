@@ -11,12 +11,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from nx_dte.coordinator.store.sql import mapping, reads, task_reads
-from nx_dte.coordinator.store.sql.writes import SqlSession
+from nx_dte.coordinator.store.sql.retention_writes import RetainingSession
 from nx_dte.model.ids import AgentId, CiRunId, InvocationId, LeaseId, TaskId, TaskKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from sqlalchemy import Connection, Executable, Select
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from nx_dte.model.cache_entry import CacheEntry
     from nx_dte.model.duration import DurationKey
     from nx_dte.model.event import Event
-    from nx_dte.model.ids import WorkspaceId
+    from nx_dte.model.ids import TaskHash, WorkspaceId
     from nx_dte.model.invocation import Invocation
     from nx_dte.model.lease import Lease
     from nx_dte.model.run import CiRun
@@ -62,7 +62,7 @@ class Remembered(Generic[K, V]):
         return taken
 
 
-class UnitOfWork(SqlSession):
+class UnitOfWork(RetainingSession):
     """`Session` for one transaction; call `flush` before the commit."""
 
     def __init__(self, connection: Connection) -> None:
@@ -81,6 +81,7 @@ class UnitOfWork(SqlSession):
         self._new_leases: dict[LeaseId, None] = {}
         self._entries: list[CacheEntry] = []
         self._durations: dict[datetime, list[tuple[WorkspaceId, DurationKey, float]]] = {}
+        self._outcomes: dict[datetime, list[tuple[WorkspaceId, TaskHash, bool]]] = {}
         self._events: list[Event] = []
 
     @property
@@ -124,6 +125,9 @@ class UnitOfWork(SqlSession):
         durations, self._durations = self._durations, {}
         for at, learned in durations.items():
             super().learn_durations(learned, at)
+        outcomes, self._outcomes = self._outcomes, {}
+        for at, ended in outcomes.items():
+            super().learn_hash_outcomes(ended, at)
         events, self._events = self._events, []
         super().append_events(events)
         self.writes = before  # these were counted when they were gathered
@@ -218,11 +222,23 @@ class UnitOfWork(SqlSession):
         self._note_change()
         self._durations.setdefault(at, []).extend(learned)
 
+    def learn_hash_outcomes(
+        self, learned: Sequence[tuple[WorkspaceId, TaskHash, bool]], at: datetime
+    ) -> None:
+        self._note_change()
+        self._outcomes.setdefault(at, []).extend(learned)
+
     def append_events(self, events: Sequence[Event]) -> None:
         self._note_change()
         self._events += events
 
-    def refresh_deadlines(self, now: datetime, lease_expires_at: datetime) -> int:
-        changed = super().refresh_deadlines(now, lease_expires_at)
+    def delete_part_of_run(self, ci_run_id: CiRunId, limit: int) -> int:
+        deleted = super().delete_part_of_run(ci_run_id, limit)
+        self._forget()  # it deletes rows behind memory's back
+        return deleted
+
+    def move_deadlines(self, by: timedelta, now: datetime, lease_expires_at: datetime) -> int:
+        self.writes += 1
+        changed = super().move_deadlines(by, now, lease_expires_at)
         self._forget()  # it changes many rows behind memory's back
         return changed

@@ -10,15 +10,21 @@ On PostgreSQL each work is a transaction, and the CI run's row lock keeps events
 from __future__ import annotations
 
 import queue
+import sqlite3
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
-from nx_dte.coordinator.store.errors import ConflictError, StoreClosedError
-from nx_dte.coordinator.store.sql.dialect import WRITERS
+from nx_dte.coordinator.store.errors import (
+    ConflictError,
+    StoreClosedError,
+    StoreFullError,
+    StoreUnreachableError,
+)
+from nx_dte.coordinator.store.sql.dialect import WRITERS, is_unreachable
 from nx_dte.coordinator.store.sql.unit_of_work import UnitOfWork
 
 if TYPE_CHECKING:
@@ -26,16 +32,17 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine
 
-    from nx_dte.coordinator.store.sql.writes import SqlSession
-
 T = TypeVar("T")
 MAX_GROUP = 64
+# The second: no room for the index of the write-ahead log, which SQLite reports as a failed read or write.
+SQLITE_FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE})
+POSTGRESQL_DISK_FULL = "53100"
 
 
 class Writer(Protocol):
     """Runs works in transactions."""
 
-    def submit(self, work: Callable[[SqlSession], T]) -> Future[T]:
+    def submit(self, work: Callable[[UnitOfWork], T]) -> Future[T]:
         """Run the work; the future is done when its changes are durable."""
         ...
 
@@ -46,7 +53,7 @@ class Writer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Queued:
-    work: Callable[[SqlSession], Any]
+    work: Callable[[UnitOfWork], Any]
     future: Future[Any]
 
 
@@ -62,7 +69,7 @@ class GroupCommitWriter:
         self._thread = threading.Thread(target=self._run, name="nx-dte-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, work: Callable[[SqlSession], T]) -> Future[T]:
+    def submit(self, work: Callable[[UnitOfWork], T]) -> Future[T]:
         """Queue the work."""
         future: Future[T] = Future()
         with self._lock:  # so that nothing is queued behind the end marker
@@ -136,10 +143,23 @@ def _run_together(connection: Connection, group: Sequence[_Queued]) -> list[tupl
 
 
 def translated(error: Exception) -> Exception:
-    """A database's own words for 'not now' become ours."""
-    if isinstance(error, IntegrityError | OperationalError):  # a constraint; a deadlock, a lock, a full disk
-        return ConflictError(f"the database refused a change: {error.orig}; try again")
-    return error
+    """A database's own words for 'no room' and 'not now' become ours."""
+    if isinstance(error, DBAPIError) and is_unreachable(error):
+        return StoreUnreachableError()
+    if not isinstance(error, IntegrityError | OperationalError):
+        return error
+    if _is_full(error.orig):
+        return StoreFullError(
+            f"the database has no space left ({error.orig}), nothing was changed; make room where it keeps its files"
+        )
+    # A constraint, a deadlock, a lock. The first line only: the rest may quote the row.
+    return ConflictError(f"the database refused a change: {str(error.orig).splitlines()[0]}; try again")
+
+
+def _is_full(cause: BaseException | None) -> bool:
+    if isinstance(cause, sqlite3.Error):
+        return getattr(cause, "sqlite_errorcode", None) in SQLITE_FULL
+    return getattr(cause, "sqlstate", None) == POSTGRESQL_DISK_FULL
 
 
 class PooledWriter:
@@ -149,7 +169,7 @@ class PooledWriter:
         self._engine = engine
         self._pool = ThreadPoolExecutor(WRITERS, thread_name_prefix="nx-dte-writer")
 
-    def submit(self, work: Callable[[SqlSession], T]) -> Future[T]:
+    def submit(self, work: Callable[[UnitOfWork], T]) -> Future[T]:
         """Run the work in a thread of the pool."""
 
         def run() -> T:
@@ -159,7 +179,7 @@ class PooledWriter:
                     result = work(session)
                     session.flush()
                     return result
-            except (IntegrityError, OperationalError) as error:
+            except DBAPIError as error:
                 raise translated(error) from error
 
         try:

@@ -4,38 +4,45 @@
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import and_, bindparam, select, update
 
 from nx_dte.coordinator.store.errors import ConflictError
-from nx_dte.coordinator.store.sql import mapping, tables
+from nx_dte.coordinator.store.sql import mapping, presence, tables
 from nx_dte.coordinator.store.sql.reads import NEWEST_RUN, SqlReads
 from nx_dte.coordinator.store.sql.task_reads import pick
 from nx_dte.coordinator.store.sql.upserts import upserts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime, timedelta
 
     from sqlalchemy import ColumnElement, Connection, Executable, Table, Update
 
     from nx_dte.model.access import Token
     from nx_dte.model.agent import Agent
-    from nx_dte.model.artifact import Artifact
     from nx_dte.model.cache_entry import CacheEntry
     from nx_dte.model.duration import DurationKey
     from nx_dte.model.event import Event
-    from nx_dte.model.ids import AgentId, CiRunId, InvocationId, LeaseId, TokenId, WorkspaceId
+    from nx_dte.model.ids import AgentId, CiRunId, InvocationId, LeaseId, TaskHash, TokenId, WorkspaceId
     from nx_dte.model.invocation import Invocation
     from nx_dte.model.lease import Lease
     from nx_dte.model.record import Record
     from nx_dte.model.run import CiRun, MainJob
     from nx_dte.model.task import Task
 
+V = TypeVar("V")
 COMPRESSION = "zlib"
 _RUN_ID = tables.ci_runs.c.ci_run_id
+_AT_ONCE = 500  # rows of one statement: their parameters exist several times over while it runs
 _NEW = "new_"  # prefix of a new value's parameter, so that it never collides with a column of the WHERE
+
+
+def batched(values: Sequence[V]) -> Iterator[Sequence[V]]:
+    """The values in pieces that one statement takes; of none there is no piece."""
+    for start in range(0, len(values), _AT_ONCE):
+        yield values[start : start + _AT_ONCE]
 
 
 def _update(
@@ -70,11 +77,21 @@ UPDATE_INVOCATION = _update(
         "tasks_total",
         "tasks_unfinished",
         "tasks_failed",
+        "tasks_cancelled",
         "live_leases",
         "ended_at",
     ],
 )
-_TASK_CONSTANTS = ("ci_run_id", "project", "target", "configuration", "outputs", "dependencies", "priority_s")
+_TASK_CONSTANTS = (
+    "ci_run_id",
+    "project",
+    "target",
+    "configuration",
+    "outputs",
+    "dependencies",
+    "priority_s",
+    "expected_s",
+)
 UPDATE_TASK = _update(
     tables.tasks,
     ["invocation_id", "task_id"],
@@ -85,7 +102,12 @@ UPDATE_TASK = _update(
 UPDATE_AGENT = _update(
     tables.agents, ["agent_id"], _all_but(tables.agents, "agent_id", "ci_run_id", "agent_key", "joined_at")
 )
-UPDATE_LEASE = _update(tables.leases, ["lease_id"], ["state", "expires_at", "ended_at"], tables.LIVE_LEASE)
+UPDATE_LEASE = _update(
+    tables.leases,
+    ["lease_id"],
+    ["state", "expires_at", "slow_noted_at", "reported", "ended_at"],
+    tables.LIVE_LEASE,
+)
 
 
 class SqlSession(SqlReads):
@@ -116,19 +138,22 @@ class SqlSession(SqlReads):
     # --------------------------------------------------------------------------------- how to write
     def _write(self, statement: Executable, rows: Any = None) -> int:
         """The one place where anything is changed; returns how many rows were."""
-        return self._connection.execute(statement, rows).rowcount
+        # Without the option the count of an INSERT is not known on PostgreSQL.
+        return self._connection.execute(
+            statement, rows, execution_options={"preserve_rowcount": True}
+        ).rowcount
 
     def _insert(self, mapper: mapping.Mapper[Any], table: Table, values: Sequence[Any]) -> None:
-        if values:
-            self._write(table.insert(), [mapper.write(value) for value in values])
+        statement = table.insert()
+        for some in batched(values):
+            self._write(statement, [mapper.write(value) for value in some])
 
     def _change(self, mapper: mapping.Mapper[Any], statement: Update, values: Sequence[Any]) -> None:
-        if not values:
-            return
-        rows = [{_NEW + name: new for name, new in mapper.write(value).items()} for value in values]
-        changed = self._write(statement, rows)
-        if changed != len(rows):
-            raise ConflictError(f"{len(rows) - changed} of {len(rows)} changes came too late; try again")
+        for some in batched(values):
+            rows = [{_NEW + name: new for name, new in mapper.write(value).items()} for value in some]
+            changed = self._write(statement, rows)
+            if changed != len(rows):
+                raise ConflictError(f"{len(rows) - changed} of {len(rows)} changes came too late; try again")
 
     # --------------------------------------------------------------------------------- runs, records
     def insert_run(self, run: CiRun) -> None:
@@ -162,13 +187,15 @@ class SqlSession(SqlReads):
     # ----------------------------------------------------------------------------------------- tasks
     def insert_tasks(self, tasks: Sequence[Task]) -> None:
         self._insert(mapping.TASK, tables.tasks, tasks)
-        edges = [
-            {"invocation_id": task.invocation_id, "task_id": task.task_id, "dependency_id": dependency}
-            for task in tasks
-            for dependency in sorted(set(task.dependencies))
-        ]
-        if edges:
-            self._write(tables.task_dependencies.insert(), edges)
+        statement = tables.task_dependencies.insert()
+        for some in batched(tasks):
+            edges = [
+                {"invocation_id": task.invocation_id, "task_id": task.task_id, "dependency_id": dependency}
+                for task in some
+                for dependency in sorted(set(task.dependencies))
+            ]
+            if edges:
+                self._write(statement, edges)
 
     def update_tasks(self, tasks: Sequence[Task]) -> None:
         self._change(mapping.TASK, UPDATE_TASK, tasks)
@@ -186,19 +213,18 @@ class SqlSession(SqlReads):
     def update_leases(self, leases: Sequence[Lease]) -> None:
         self._change(mapping.LEASE, UPDATE_LEASE, leases)
 
-    def refresh_deadlines(self, now: datetime, lease_expires_at: datetime) -> int:
-        changes = (
-            update(tables.ci_runs).where(tables.LIVE_RUN).values(main_seen_at=now),
-            update(tables.agents).where(tables.LIVE_AGENT).values(seen_at=now),
-            update(tables.leases).where(tables.LIVE_LEASE).values(expires_at=lease_expires_at),
-        )
-        return sum(self._write(change) for change in changes)
+    # -------------------------------------------------------------------------------------- presence
+    def lock_presence(self) -> datetime:
+        at_work_at: datetime = self._connection.execute(presence.LOCK_PRESENCE).scalar_one()
+        return at_work_at
+
+    def note_presence(self, now: datetime, *, if_live: bool) -> None:
+        self._write(presence.NOTE_PRESENCE_IF_LIVE if if_live else presence.NOTE_PRESENCE, {"now": now})
+
+    def move_deadlines(self, by: timedelta, now: datetime, lease_expires_at: datetime) -> int:
+        return presence.move_deadlines(self._connection, by, now, lease_expires_at)
 
     # ------------------------------------------------------------------------- artifacts, cache, rest
-    def insert_artifact(self, artifact: Artifact) -> None:
-        self.ensure_workspace(artifact.workspace_id, artifact.created_at)
-        self._write(self._upserts.artifact, mapping.ARTIFACT.write(artifact))
-
     def insert_cache_entry(self, entry: CacheEntry) -> bool:
         return self._write(self._upserts.cache_entry, mapping.CACHE_ENTRY.write(entry)) == 1
 
@@ -223,6 +249,23 @@ class SqlSession(SqlReads):
         ]
         if rows:
             self._write(self._upserts.duration, rows)
+
+    def learn_hash_outcomes(
+        self, learned: Sequence[tuple[WorkspaceId, TaskHash, bool]], at: datetime
+    ) -> None:
+        # In one order everywhere: two writers that lock the same rows must not wait for each other.
+        rows = [
+            {
+                "workspace_id": workspace_id,
+                "task_hash": task_hash,
+                "has_succeeded": is_success,
+                "has_failed": not is_success,
+                "updated_at": at,
+            }
+            for workspace_id, task_hash, is_success in sorted(learned)
+        ]
+        if rows:
+            self._write(self._upserts.hash_outcome, rows)
 
     def append_events(self, events: Sequence[Event]) -> None:
         self._insert(mapping.EVENT, tables.events, events)

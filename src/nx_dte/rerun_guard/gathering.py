@@ -1,0 +1,95 @@
+"""Gathers the evidence: GitLab and the coordinator are asked at once, and nobody is waited for beyond one deadline."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
+
+from nx_dte.errors import CoordinatorUnreachableError, NxDteError
+from nx_dte.gitlab import GitLabApi
+from nx_dte.rerun_guard import recording
+from nx_dte.rerun_guard.evidence import CoordinatorEvidence, Evidence, PipelineShape, RunEvidence
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from nx_dte.client import CoordinatorClient
+    from nx_dte.gitlab import CiEnvironment
+    from nx_dte.protocol.runs import CiRunView
+
+__all__ = ["TIMEOUT_S", "gather", "run_evidence"]
+
+T = TypeVar("T")
+
+TIMEOUT_S = 8.0
+"""For everything together; the promise is ten seconds."""
+
+
+def gather(
+    environment: CiEnvironment,
+    client: CoordinatorClient,
+    *,
+    directory: Path,
+    environ: Mapping[str, str],
+    shape: PipelineShape | None = None,
+    timeout_s: float = TIMEOUT_S,
+) -> Evidence:
+    """Find out what can be found out within `timeout_s`. Never raises; what is missing is None, with a note.
+
+    `directory` is the checkout (the guard's file is below it); `environ` holds the guard's dotenv variables.
+    """
+    api = GitLabApi(environment=environment)
+    guard, problem = recording.read(directory, environ)
+    notes = [problem] if problem and guard is None else []
+    # Every call has this deadline itself, so leaving the pool waits no longer, either.
+    with ThreadPoolExecutor(max_workers=3) as pool:
+        own_job = pool.submit(_asked, lambda: api.own_job(timeout_s=timeout_s), notes)
+        jobs = pool.submit(_asked, lambda: api.pipeline_jobs(timeout_s=timeout_s), notes)
+        coordinator = pool.submit(_asked, lambda: _ask(client, timeout_s / 2), notes)
+    asking_job = own_job.result()
+    return Evidence(
+        pipeline_id=environment.pipeline_id,
+        job_id=environment.job_id,
+        job_name=environment.job_name,
+        sha=environment.commit,
+        shape=shape or PipelineShape(),
+        guard=guard,
+        guard_problem=problem,
+        created_at=None if asking_job is None else asking_job.created_at,
+        jobs=jobs.result(),
+        coordinator=coordinator.result(),
+        notes=tuple(sorted(notes)),
+    )
+
+
+def run_evidence(view: CiRunView | None) -> RunEvidence | None:
+    """What the guard wants to know of a CI run."""
+    if view is None:
+        return None
+    return RunEvidence(
+        ci_run_id=view.ci_run_id,
+        attempt=view.attempt,
+        state=view.state,
+        outcome=view.outcome,
+        agents_joined=view.agents_joined,
+        agents_live=sum(agent.state.is_live for agent in view.agents),
+    )
+
+
+def _asked(question: Callable[[], T], notes: list[str]) -> T | None:
+    """The answer, or None with a note."""
+    try:
+        return question()
+    except NxDteError as error:
+        notes.append(error.message)
+        return None
+
+
+def _ask(client: CoordinatorClient, timeout_s: float) -> CoordinatorEvidence:
+    """What the coordinator knows; two questions of `timeout_s` each."""
+    probe = client.probe(timeout_s=timeout_s)
+    if not probe.is_ours:
+        raise CoordinatorUnreachableError(probe.message)
+    run = client.newest_run(timeout_s=timeout_s, attempts=3)
+    return CoordinatorEvidence(run=run_evidence(run))
