@@ -86,6 +86,12 @@ test-integration: setup ## real SQLite and PostgreSQL, files and HTTP on loopbac
 test-acceptance: setup ## the whole stack with a real Nx workspace, compared with plain nx
 	$(PYTEST) tests/acceptance
 
+# Replay one: make chaos CHAOS="--seed 7 --round 3"
+CHAOS := --runs 10
+.PHONY: chaos
+chaos: setup ## kill, freeze, cut off and fill up everything at random, and check every promise
+	$(BIN)/python -m tests.chaos $(CHAOS)
+
 .PHONY: bench
 bench: setup ## measure cost per task and completions a second
 	$(BIN)/python -m benchmarks

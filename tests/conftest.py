@@ -13,7 +13,9 @@ pytest_plugins = ["tests.support.skip_policy", "tests.support.databases"]
 # Wiped when this file is read, before anything of the product is imported: a setting in the developer's shell or in
 # the CI job that runs the tests must not reach them.
 PRODUCT_PREFIXES = ("NX_", "CI_", "GITLAB_")
-for _name in [name for name in os.environ if name.startswith(PRODUCT_PREFIXES)]:
+# A setting of the tests themselves: the program that tests/acceptance/test_real_runner.py is to try.
+KEPT = {"GITLAB_RUNNER_BIN"}
+for _name in [name for name in os.environ if name.startswith(PRODUCT_PREFIXES) and name not in KEPT]:
     del os.environ[_name]
 
 

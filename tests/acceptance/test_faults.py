@@ -111,9 +111,11 @@ def test_without_a_coordinator_from_the_start_nx_itself_fails(stage: Stage) -> N
     }
     pipeline = stage.pipeline(stage.origin(), variables)
     command = "yarn nx run-many -t lint --projects=util || echo nx said $?"
-    main = pipeline.start(pipeline.prepare("nx-dte", [command, START_CI_RUN]))
+    without = "NX_NO_CLOUD=true yarn nx run-many -t lint --projects=util && echo it runs without"
+    main = pipeline.start(pipeline.prepare("nx-dte", [command, without, START_CI_RUN]))
     assert main.wait(JOB_END_S) != 0
     assert "nx said 1" in main.log
+    assert [line.text for line in main.lines].count("it runs without") == 1
     assert "[nx-dte]" not in main.log
 
 

@@ -35,7 +35,8 @@ async function serve(file) {
       }
       left -= body;
       if (left > 0) return;
-      if (!head.startsWith('GET')) return void socket.end('HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}');
+      if (!head.startsWith('GET'))
+        return void socket.end('HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}');
       socket.write(`HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: ${fs.statSync(file).size}\r\n\r\n`);
       pipeline(fs.createReadStream(file), socket).catch(() => {});
     });

@@ -31,11 +31,11 @@ test('what is set counts', (t) => {
   assert.deepEqual({ problems, taskTimeoutS, joinTimeoutS }, { problems: [], taskTimeoutS: 90.5, joinTimeoutS: 0 });
 });
 
-for (const value of ['0', '-5', '10m', 'NaN', 'Infinity', '1e3']) {
+for (const value of ['0', '-5', '10m', 'NaN', 'Infinity', '1e3', '604801']) {
   test(`a task timeout of ${value} is a problem that names the variable`, (t) => {
     const { problems } = environmentWith(t, { NX_DTE_TASK_TIMEOUT: value });
     assert.deepEqual(problems, [
-      `NX_DTE_TASK_TIMEOUT="${value}" is not a number of seconds above 0. Correct or unset it.`,
+      `NX_DTE_TASK_TIMEOUT="${value}" is not a number of seconds above 0 and up to 604800. Correct or unset it.`,
     ]);
   });
 }

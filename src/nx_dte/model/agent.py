@@ -53,6 +53,7 @@ class JoinReason(StrEnum):
     AGENT_LEFT = "agent_left"
     COMMIT_DIFFERS = "commit_differs"
     NX_VERSION_DIFFERS = "nx_version_differs"
+    TOKEN_ACCESS_DIFFERS = "token_access_differs"  # noqa: S105 - no secret
 
 
 class WorkState(StrEnum):

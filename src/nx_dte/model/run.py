@@ -37,6 +37,8 @@ class RunReason(StrEnum):
     COMPLETED = "completed"
     MAIN_LEFT = "main_left"
     MAIN_SILENT = "main_silent"
+    TAKEN_OVER = "taken_over"
+    """A trusted main job came with the id of an untrusted run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

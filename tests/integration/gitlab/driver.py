@@ -38,10 +38,10 @@ class HandRunner:
         job: dict[str, Any] = response.json()
         return job
 
-    def end(self, job: dict[str, Any], exit_code: int = 0, **more: Any) -> httpx2.Response:
-        """Success for 0, else a script failure, or what `more` says."""
+    def end(self, job: dict[str, Any], exit_code: int | None = 0, **more: Any) -> httpx2.Response:
+        """Success for 0, else a script failure, or what `more` says; None for a job without a code."""
         body: dict[str, Any] = {"token": job["token"], "state": "success" if exit_code == 0 else "failed"}
-        if exit_code:
+        if exit_code != 0:
             body |= {"exit_code": exit_code, "failure_reason": "script_failure"}
         return self.gitlab.api.put(f"/jobs/{job['id']}", json=body | more)
 

@@ -82,7 +82,7 @@ def test_long_lists_come_in_pages(gitlab: StandIn, tree: WorkTree) -> None:
 
 def test_pipelines_are_found_by_ref_and_status(gitlab: StandIn, tree: WorkTree) -> None:
     runner = HandRunner(gitlab, gitlab.add_runner(run_untagged=True))
-    ids = {}
+    ids: dict[int, tuple[int, str]] = {}
     for code in (0, 1, 0):
         tree.commit({"x": str(len(ids))})
         ids[len(ids)] = (gitlab.start_pipeline("acme/shop", ci_file="a: {script: [x]}\n"), tree.head)

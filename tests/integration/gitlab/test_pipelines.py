@@ -182,7 +182,7 @@ def test_automatic_retry_by_exit_code_or_reason(
         job = response.json()
         if job["job_info"]["name"].startswith("agent"):
             count += 1
-            runner.end(job, state="failed", exit_code=code, failure_reason=reason)
+            runner.end(job, code, state="failed", failure_reason=reason)
     assert count == rows
     agents = [job for job in jobs_of(gitlab, pipeline_id, with_retried=True) if job["name"] == "agent 1/1"]
     assert len(agents) == rows

@@ -163,7 +163,7 @@ class Build:
 
     # ------------------------------------------------------------------------------------------------ steps
     def _script(self, lines: tuple[str, ...], timeout_s: float, status: str) -> int:
-        if self._reason is not None:
+        if self._why_stopped() is not None:
             return _NEVER_RAN
         clock = threading.Timer(timeout_s, self.stop, ["timeout"])
         clock.daemon = True
@@ -174,9 +174,13 @@ class Build:
             return self.executor.run(text, self.trace.write)
         finally:
             clock.cancel()
-            if self._reason not in {None, "lost"}:
+            if self._why_stopped() not in {None, "lost"}:
                 self._outlast()
             self._mark_section("end", "step_script")
+
+    def _why_stopped(self) -> str | None:
+        """The reason, as it is now: other threads set it."""
+        return self._reason
 
     def _outlast(self) -> None:
         """Wait for processes that have left the script's output alone; past the deadline they are killed."""

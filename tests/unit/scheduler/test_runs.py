@@ -3,7 +3,8 @@
 import pytest
 
 from nx_dte.coordinator.scheduler.effects import WakeAgents
-from nx_dte.coordinator.scheduler.errors import CiRunClosedError
+from nx_dte.coordinator.scheduler.errors import CiRunClosedError, TokenAccessDiffersError
+from nx_dte.model.access import TokenAccess
 from nx_dte.model.agent import JoinDecision, LeftReason, WorkState
 from nx_dte.model.event import EventKind
 from nx_dte.model.invocation import CancelReason, InvocationState
@@ -227,3 +228,55 @@ def test_a_cancelled_invocation_revokes_its_leases(
     before = len(world.history)
     world.cancel(invocation, reason)
     assert len(world.history) == before
+
+
+# ---------------------------------------------------------------------------------- trusted and untrusted
+def test_a_trusted_main_ends_the_untrusted_run_in_its_place(world: World) -> None:
+    untrusted = world.open("fork", token_access=TokenAccess.READ_ONLY)
+    agent = world.join("fork-agent")
+    invocation = world.submit(task("a:build"), task("b:build"))
+    world.claim(agent, slots=1)
+
+    trusted = world.open("own")
+
+    ended = world.runs[untrusted.ci_run_id]
+    assert (trusted.attempt, trusted.state) == (2, CiRunState.OPEN)
+    assert (ended.state, ended.outcome, ended.reason) == (
+        CiRunState.ABANDONED,
+        RunOutcome.FAILED,
+        RunReason.TAKEN_OVER,
+    )
+    assert set(world.states(invocation).values()) == {"cancelled"}
+    assert world.live_leases() == []
+
+
+def test_an_untrusted_job_id_does_not_keep_a_trusted_job_out(world: World) -> None:
+    """It may have guessed the job's id as well."""
+    world.open("guessed", token_access=TokenAccess.READ_ONLY)
+    assert world.open("guessed").attempt == 2
+
+
+@pytest.mark.parametrize("is_over", [False, True])
+def test_an_untrusted_main_gets_no_part_in_a_trusted_run(world: World, *, is_over: bool) -> None:
+    world.open("own")
+    if is_over:
+        world.complete()
+    with pytest.raises(TokenAccessDiffersError, match="read-write token"):
+        world.open("fork", token_access=TokenAccess.READ_ONLY)
+
+
+@pytest.mark.parametrize(
+    ("run_access", "agent_access", "decision"),
+    [
+        (TokenAccess.READ_WRITE, TokenAccess.READ_ONLY, JoinDecision.REFUSED),
+        (TokenAccess.READ_ONLY, TokenAccess.READ_WRITE, JoinDecision.WAIT),
+        (TokenAccess.READ_ONLY, TokenAccess.READ_ONLY, JoinDecision.JOINED),
+    ],
+)
+def test_agents_join_runs_of_their_own_kind(
+    world: World, run_access: TokenAccess, agent_access: TokenAccess, decision: JoinDecision
+) -> None:
+    world.open(token_access=run_access)
+    answer = world.ask_to_join(token_access=agent_access)
+    assert answer.decision is decision
+    assert (answer.run is not None) == (decision is JoinDecision.JOINED)

@@ -121,9 +121,19 @@ class World(Memory):
         )
         newest = self.newest(event.ci_id, event.environment)
         is_seen = any(
-            job == event.job_id and self.runs[run_id].ci_id == event.ci_id for run_id, job in self.main_jobs
+            job == event.job_id
+            and self.runs[run_id].ci_id == event.ci_id
+            and self.runs[run_id].token_access is event.token_access
+            for run_id, job in self.main_jobs
         )
-        answer: answers.RunAnswer = self.happens(state.OpenSlice(newest=newest, is_job_seen=is_seen), event)
+        in_the_way = newest if newest and newest.token_access is not event.token_access else None
+        work = self.running(in_the_way.ci_run_id) if in_the_way and not in_the_way.state.is_over else ()
+        slice_ = state.OpenSlice(
+            newest=newest,
+            is_job_seen=is_seen,
+            untrusted_work=tuple(self.work(invocation) for invocation in work),
+        )
+        answer: answers.RunAnswer = self.happens(slice_, event)
         return self.runs[answer.run.ci_run_id]
 
     def submit(self, *tasks: events.SubmittedTask, run: CiRun | None = None, **more: Any) -> Invocation:
@@ -201,8 +211,15 @@ class World(Memory):
 
     # -------------------------------------------------------------------------------------- agents
     def ask_to_join(self, name: str = "a", **more: Any) -> answers.JoinAnswer:
-        event = events.AgentJoined(**{"agent_key": f"key-of-{name}", "name": name, **more})
         newest = self.newest()
+        event = events.AgentJoined(
+            **{
+                "agent_key": f"key-of-{name}",
+                "name": name,
+                "token_access": newest.token_access if newest else TokenAccess.READ_WRITE,
+                **more,
+            }
+        )
         existing = next(
             (
                 agent

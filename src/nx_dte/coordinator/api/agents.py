@@ -26,6 +26,7 @@ async def join(body: wire.JoinAgent, request: Request, caller: Caller, services:
     event = events.AgentJoined(
         agent_key=body.agent_key,
         name=body.name,
+        token_access=caller.access,
         instance=body.instance,
         kind=body.type,
         job_id=None if body.job_id is None else JobId(body.job_id),
@@ -53,7 +54,7 @@ async def _claim(
     services: ApiServices, caller: Identity, agent_id: str, body: wire.Claim, waiting: Patience
 ) -> wire.ClaimAnswer:
     event = events.TasksClaimed(holding=frozenset(map(LeaseId, body.holding)), slots=body.slots)
-    answer = await services.engine.agents.claim(caller.workspace_id, AgentId(agent_id), event, waiting)
+    answer = await services.engine.agents.claim(caller, AgentId(agent_id), event, waiting)
     return claim_view(answer)
 
 
@@ -71,7 +72,7 @@ async def heartbeat(
 ) -> wire.HeartbeatAnswer:
     """Renew leases."""
     event = events.AgentHeartbeat(holding=frozenset(map(LeaseId, body.holding)))
-    answer = await services.engine.agents.heartbeat(caller.workspace_id, AgentId(agent_id), event)
+    answer = await services.engine.agents.heartbeat(caller, AgentId(agent_id), event)
     return wire.HeartbeatAnswer(
         state=answer.state.value,
         reason=answer.reason,
@@ -103,7 +104,7 @@ async def report(
 ) -> wire.ReportsAnswer:
     """State the end of task attempts, and claim for the slots that are free now."""
     reported = [_reported(item, caller) for item in body.reports]
-    answers = await services.engine.agents.report(caller.workspace_id, AgentId(agent_id), reported)
+    answers = await services.engine.agents.report(caller, AgentId(agent_id), reported)
     claimed = None
     if body.claim is not None:
         waiting = patience(request, body.claim.wait_s)
@@ -114,5 +115,5 @@ async def report(
 @router.post("/{agent_id}/leave")
 async def leave(agent_id: str, body: wire.Leave, caller: Caller, services: Services) -> dict[str, str]:
     """Say goodbye."""
-    await services.engine.agents.leave(caller.workspace_id, AgentId(agent_id), body.reason, body.message)
+    await services.engine.agents.leave(caller, AgentId(agent_id), body.reason, body.message)
     return {}

@@ -66,6 +66,7 @@ STATUS: dict[str, tuple[int, str]] = {
     "token_missing": (401, "set NX_CLOUD_ACCESS_TOKEN"),
     "token_unknown": (401, "ask the coordinator's operator for a valid token"),
     "token_read_only": (403, "use a read-write token"),
+    "token_access_differs": (403, "give the main job and the agents of a pipeline the same token"),
     "not_found": (404, "check the id, and that the token is one of the right workspace"),
     "no_such_address": (404, "check NX_CLOUD_API, and docs/protocol.md for what there is"),
     "method_not_allowed": (405, "see docs/protocol.md for the methods of this address"),

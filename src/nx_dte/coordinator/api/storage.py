@@ -51,9 +51,7 @@ async def get_artifact(artifact_id: ArtifactPath, caller: Caller, services: Serv
 async def lookup(body: wire.Lookup, caller: Caller, services: Services) -> wire.LookupAnswer:
     """Which of these hashes have an entry?"""
     ci_run_id = None if body.ci_run_id is None else CiRunId(body.ci_run_id)
-    entries = await services.engine.cache.entries(
-        caller.workspace_id, [TaskHash(item) for item in body.hashes], ci_run_id
-    )
+    entries = await services.engine.cache.entries(caller, [TaskHash(item) for item in body.hashes], ci_run_id)
     requests = services.metrics.cache_requests_total
     for entry in entries.values():
         requests.labels(scope=entry.scope.value, result="hit").inc()

@@ -17,6 +17,7 @@ from nx_dte.model.agent import JoinDecision, LeftReason, WorkState
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from nx_dte.coordinator.auth import Identity
     from nx_dte.coordinator.engine.notifier import Notifier
     from nx_dte.coordinator.engine.runner import EventRunner
     from nx_dte.coordinator.engine.waiting import Patience
@@ -68,13 +69,13 @@ class Agents:
             )
 
     async def claim(
-        self, workspace_id: WorkspaceId, agent_id: AgentId, event: events.TasksClaimed, patience: Patience
+        self, who: Identity, agent_id: AgentId, event: events.TasksClaimed, patience: Patience
     ) -> ClaimAnswer:
         """Get work, the word to leave, or after a while nothing."""
         asked = event
 
         def work(session: Session, context: Context) -> Decision[ClaimAnswer]:
-            run, agent = loading.agent_with_run(session, workspace_id, agent_id)
+            run, agent = loading.agent_with_run(session, who, agent_id)
             slice_ = loading.claim_slice(session, run, agent, asked, context)
             return decide(slice_, asked, context)
 
@@ -89,7 +90,7 @@ class Agents:
 
         if patience.wait_s <= 0:
             return await attempt()
-        ci_run_id = await self._run_of(workspace_id, agent_id)
+        ci_run_id = await self._run_of(who, agent_id)
         with self._notifier.listen(agents_topic(ci_run_id)) as listener:
             return await until(
                 attempt,
@@ -99,34 +100,34 @@ class Agents:
                 patience,
             )
 
-    async def _run_of(self, workspace_id: WorkspaceId, agent_id: AgentId) -> CiRunId:
+    async def _run_of(self, who: Identity, agent_id: AgentId) -> CiRunId:
         def work(reads: Reads) -> CiRunId:
             agent = loading.found(reads.agent(agent_id), "agent", agent_id)
-            loading.own_run(reads.run(agent.ci_run_id), workspace_id, "agent", agent_id)
+            loading.run_to_change(reads.run(agent.ci_run_id), who, "agent", agent_id)
             return agent.ci_run_id
 
         return await self._runner.read(work)
 
     async def heartbeat(
-        self, workspace_id: WorkspaceId, agent_id: AgentId, event: events.AgentHeartbeat
+        self, who: Identity, agent_id: AgentId, event: events.AgentHeartbeat
     ) -> HeartbeatAnswer:
         """Renew the agent's leases."""
 
         def work(session: Session, context: Context) -> Decision[HeartbeatAnswer]:
-            run, agent = loading.agent_with_run(session, workspace_id, agent_id)
+            run, agent = loading.agent_with_run(session, who, agent_id)
             leases = session.live_leases_of_agent(agent_id)
             return decide(state.HeartbeatSlice(run=run, agent=agent, live_leases=leases), event, context)
 
         return await self._runner.run_event("agent_heartbeat", work)
 
     async def report(
-        self, workspace_id: WorkspaceId, agent_id: AgentId, reports: Sequence[events.TaskReported]
+        self, who: Identity, agent_id: AgentId, reports: Sequence[events.TaskReported]
     ) -> list[ReportAnswer]:
         """Take in reports, each an event of its own; together they share a commit."""
 
         async def one(event: events.TaskReported) -> ReportAnswer:
             def work(session: Session, context: Context) -> Decision[ReportAnswer]:
-                run, agent = loading.agent_with_run(session, workspace_id, agent_id)
+                run, agent = loading.agent_with_run(session, who, agent_id)
                 return decide(
                     loading.report_slice(session, run, agent, event, context.limits), event, context
                 )
@@ -135,15 +136,13 @@ class Agents:
 
         return list(await asyncio.gather(*(one(event) for event in reports)))
 
-    async def leave(
-        self, workspace_id: WorkspaceId, agent_id: AgentId, reason: str, message: str | None = None
-    ) -> None:
+    async def leave(self, who: Identity, agent_id: AgentId, reason: str, message: str | None = None) -> None:
         """An agent says goodbye, and perhaps what made it leave."""
         known = {member.value: member for member in LeftReason}
         event = events.AgentLeft(reason=known.get(reason, LeftReason.OTHER), message=message)
 
         def work(session: Session, context: Context) -> Decision[NothingToSay]:
-            run, agent = loading.agent_with_run(session, workspace_id, agent_id)
+            run, agent = loading.agent_with_run(session, who, agent_id)
             return decide(loading.gone_slice(session, run, agent, context.limits), event, context)
 
         await self._runner.run_event("agent_left", work)

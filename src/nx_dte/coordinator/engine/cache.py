@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nx_dte.coordinator.engine.runner import EventRunner
     from nx_dte.coordinator.engine.storage import Storage, Upload
     from nx_dte.coordinator.store.base import Reads, Session
-    from nx_dte.model.ids import CiRunId, TaskHash, WorkspaceId
+    from nx_dte.model.ids import CiRunId, TaskHash
     from nx_dte.model.run import CiRun
 
 
@@ -31,14 +31,18 @@ class Cache:
         self._touch_every = touch_every
 
     async def entries(
-        self, workspace_id: WorkspaceId, hashes: Collection[TaskHash], ci_run_id: CiRunId | None
+        self, who: Identity, hashes: Collection[TaskHash], ci_run_id: CiRunId | None
     ) -> Mapping[TaskHash, CacheEntry]:
         """Entries that the run may restore; each of them stays for the grace that follows, and so does its artifact."""
+        workspace_id, scope_id = who.workspace_id, ci_run_id
 
         def work(reads: Reads) -> Mapping[TaskHash, CacheEntry]:
+            nonlocal scope_id
             if ci_run_id is not None:
-                loading.own_run(reads.run(ci_run_id), workspace_id, "CI run", ci_run_id)
-            return reads.cache_entries(workspace_id, hashes, ci_run_id)
+                run = loading.own_run(reads.run(ci_run_id), workspace_id, "CI run", ci_run_id)
+                # A trusted job never reads what an untrusted run has made, not even if it names that run.
+                scope_id = ci_run_id if run.token_access is who.access else None
+            return reads.cache_entries(workspace_id, hashes, scope_id)
 
         found = await self._runner.read(work)
         now = self._runner.now()
@@ -49,7 +53,7 @@ class Cache:
         def touch(session: Session) -> Mapping[TaskHash, CacheEntry]:
             session.touch_artifacts(workspace_id, {entry.artifact_id for entry in stale}, now)
             session.touch_cache_entries(stale, now)
-            return session.cache_entries(workspace_id, [entry.task_hash for entry in stale], ci_run_id)
+            return session.cache_entries(workspace_id, [entry.task_hash for entry in stale], scope_id)
 
         try:
             touched = await self._runner.write(touch)
@@ -70,7 +74,7 @@ class Cache:
         run = None
         if ci_run_id is not None:
             known_run = await self._runner.read(lambda reads: reads.run(ci_run_id))
-            run = loading.own_run(known_run, who.workspace_id, "CI run", ci_run_id)
+            run = loading.run_to_change(known_run, who, "CI run", ci_run_id)
         scope, scope_id = self._scope(who, run)
         existing = await self._runner.read(
             lambda reads: reads.cache_entries(who.workspace_id, [task_hash], ci_run_id)

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from nx_dte.coordinator.engine.errors import NotFoundError
 from nx_dte.coordinator.scheduler import events, policy, state
+from nx_dte.coordinator.scheduler.errors import TokenAccessDiffersError
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from nx_dte.coordinator.auth import Identity
     from nx_dte.coordinator.scheduler.context import Context, Limits
     from nx_dte.coordinator.store.base import Reads, Session
     from nx_dte.model.agent import Agent
@@ -35,16 +37,37 @@ def own_run(run: CiRun | None, workspace_id: WorkspaceId, what: str, key: str) -
     return found(run if run is not None and run.workspace_id == workspace_id else None, what, key)
 
 
-def run_slice(session: Session, workspace_id: WorkspaceId, ci_run_id: CiRunId) -> state.RunSlice:
+def run_to_change(run: CiRun | None, who: Identity, what: str, key: str) -> CiRun:
+    """The run, if this token may change it: a run is changed by the kind of token only that has opened it.
+
+    Raises:
+        TokenAccessDiffersError: it was opened with the other kind.
+    """
+    own = own_run(run, who.workspace_id, what, key)
+    if own.token_access is not who.access:
+        raise TokenAccessDiffersError(own, who.access)
+    return own
+
+
+def run_slice(session: Session, who: Identity, ci_run_id: CiRunId) -> state.RunSlice:
     """For any sign of life of main."""
-    return state.RunSlice(run=own_run(session.lock_run(ci_run_id), workspace_id, "CI run", ci_run_id))
+    return state.RunSlice(run=run_to_change(session.lock_run(ci_run_id), who, "CI run", ci_run_id))
 
 
 def open_slice(session: Session, event: events.RunOpened) -> state.OpenSlice:
     """For `start-ci-run`."""
     key = (event.workspace_id, event.ci_id, event.environment)
     newest = session.lock_newest_run(*key)
-    return state.OpenSlice(newest=newest, is_job_seen=session.is_job_seen(*key, event.job_id))
+    is_in_the_way = (
+        newest is not None and not newest.state.is_over and newest.token_access is not event.token_access
+    )
+    return state.OpenSlice(
+        newest=newest,
+        is_job_seen=session.is_job_seen(*key, event.job_id, event.token_access),
+        untrusted_work=end_slice(session, newest, with_work=True, with_main_jobs=False).work
+        if newest is not None and is_in_the_way
+        else (),
+    )
 
 
 def end_slice(session: Session, run: CiRun, *, with_work: bool, with_main_jobs: bool) -> state.EndSlice:
@@ -79,9 +102,9 @@ def submit_slice(session: Session, run: CiRun, event: events.InvocationSubmitted
     )
 
 
-def agent_with_run(session: Session, workspace_id: WorkspaceId, agent_id: AgentId) -> tuple[CiRun, Agent]:
+def agent_with_run(session: Session, who: Identity, agent_id: AgentId) -> tuple[CiRun, Agent]:
     """An agent and its run, locked."""
-    run = own_run(session.lock_run_of_agent(agent_id), workspace_id, "agent", agent_id)
+    run = run_to_change(session.lock_run_of_agent(agent_id), who, "agent", agent_id)
     return run, found(session.agent(agent_id), "agent", agent_id)
 
 

@@ -70,7 +70,7 @@ class Storage:
 
         def work(reads: Reads) -> CiRun:
             lease = loading.found(reads.lease(lease_id), "lease", lease_id)
-            run = loading.own_run(reads.run(lease.ci_run_id), who.workspace_id, "lease", lease_id)
+            run = loading.run_to_change(reads.run(lease.ci_run_id), who, "lease", lease_id)
             if not lease.is_live:
                 raise LeaseNotLiveError(
                     f"lease {lease_id} of {lease.task_id} (attempt {lease.attempt}) is {lease.state.value}; "
@@ -84,7 +84,7 @@ class Storage:
     async def add_for_run(self, who: Identity, ci_run_id: CiRunId, upload: Upload) -> Artifact:
         """Main's own local hit, which agents will need."""
         run = await self._runner.read(lambda reads: reads.run(ci_run_id))
-        loading.own_run(run, who.workspace_id, "CI run", ci_run_id)
+        loading.run_to_change(run, who, "CI run", ci_run_id)
         return await self.add(who.workspace_id, ci_run_id, upload)
 
     async def add(self, workspace_id: WorkspaceId, ci_run_id: CiRunId | None, upload: Upload) -> Artifact:

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from nx_dte.errors import NxDteError
+from nx_dte.model.access import TokenAccess
+from nx_dte.model.run import CiRun
 
 
 class SchedulerError(NxDteError):
@@ -30,6 +32,19 @@ class CiRunClosedError(SchedulerError):
 
     code = "ci_run_closed"
     next_step = "Run the command without distribution, or start a new pipeline (or retry the main job)."
+
+
+class TokenAccessDiffersError(SchedulerError):
+    """The CI run was opened with the other kind of token, so this request may not change it."""
+
+    code = "token_access_differs"
+    next_step = "Give the main job and the agents of a pipeline the same token."
+
+    def __init__(self, run: CiRun, access: TokenAccess) -> None:
+        super().__init__(
+            f"CI run {run.ci_run_id} (CI id {run.ci_id}) was opened with a {run.token_access.value} token, "
+            f"and this token is {access.value}: it may look at the run, not change it."
+        )
 
 
 class InvalidSubmissionError(SchedulerError):

@@ -125,6 +125,7 @@ class AgentJoined:
 
     agent_key: str
     name: str
+    token_access: TokenAccess
     instance: str | None = None
     kind: str | None = None
     job_id: JobId | None = None

@@ -19,23 +19,6 @@ from nx_dte.model.task import Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OpenSlice:
-    """For `RunOpened`."""
-
-    newest: CiRun | None
-    """The newest attempt with the event's workspace, CI id and environment."""
-    is_job_seen: bool
-    """The job id is known as a main job of *any* attempt of that key."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunSlice:
-    """For `MainPinged`."""
-
-    run: CiRun
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class InvocationWork:
     """A running invocation with all that is unfinished in it."""
 
@@ -43,6 +26,25 @@ class InvocationWork:
     unfinished: tuple[Task, ...]
     """Its tasks that are blocked, ready or leased."""
     live_leases: tuple[Lease, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenSlice:
+    """For `RunOpened`."""
+
+    newest: CiRun | None
+    """The newest attempt with the event's workspace, CI id and environment."""
+    is_job_seen: bool
+    """The job id is known as a main job of *any* attempt of that key with the event's token access."""
+    untrusted_work: tuple[InvocationWork, ...] = ()
+    """Of every running invocation of `newest`, if that is live, untrusted, and the event is trusted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSlice:
+    """For `MainPinged`."""
+
+    run: CiRun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import datetime, timedelta
 
-    from nx_dte.model.access import Token
+    from nx_dte.model.access import Token, TokenAccess
     from nx_dte.model.agent import Agent
     from nx_dte.model.artifact import Artifact
     from nx_dte.model.cache_entry import CacheEntry
@@ -79,8 +79,10 @@ class Reads(RetentionReads, Protocol):
         """The newest attempt of a key."""
         ...
 
-    def is_job_seen(self, workspace_id: WorkspaceId, ci_id: str, environment: str, job_id: JobId) -> bool:
-        """Whether the job is known as a main job of any attempt of the key."""
+    def is_job_seen(
+        self, workspace_id: WorkspaceId, ci_id: str, environment: str, job_id: JobId, access: TokenAccess
+    ) -> bool:
+        """Whether the job is known as a main job of any attempt of the key that was opened with such a token."""
         ...
 
     def main_jobs(self, ci_run_id: CiRunId) -> tuple[MainJob, ...]:

@@ -65,19 +65,10 @@ class Agent {
 
   /** Waits for main. @returns {Promise<any>} the coordinator's decision: joined, leave or refused; wait = gave up */
   async join() {
-    const { ciId, environment, agentName, agentInstance, agentType, jobId, agentTimeoutS } = this.environment;
-    const identity = {
-      agent_key: this.key,
-      ci_id: ciId,
-      environment,
-      name: agentName,
-      instance: agentInstance,
-      type: agentType,
-      job_id: jobId,
-      commit: currentCommit(),
-      nx_version: nxVersion(),
-      is_main: this.isMain,
-    };
+    const { ciId, environment, agentName: name, agentInstance: instance, agentType: type, jobId } = this.environment;
+    const { agentTimeoutS } = this.environment;
+    const job = { ci_id: ciId, environment, job_id: jobId, commit: currentCommit(), nx_version: nxVersion() };
+    const identity = { ...job, agent_key: this.key, name, instance, type, is_main: this.isMain };
     const startedAt = Date.now();
     let nextWordAt = startedAt;
     for (;;) {
@@ -224,7 +215,7 @@ class Agent {
       }
       const message = `${lease.task_id} could not be run: ${why}`;
       if (!work.dropped) log.error(message);
-      const endedAt = new Date().toISOString();
+      const times = { started_at: startedAt, ended_at: new Date().toISOString() };
       return {
         outcome: 'failed',
         code: 1,
@@ -232,8 +223,7 @@ class Agent {
         nx_status: 'failure',
         artifact_id: null,
         message,
-        started_at: startedAt,
-        ended_at: endedAt,
+        ...times,
       };
     }
   }

@@ -39,12 +39,8 @@ class Coordinator {
   }
   /** @param {string} runId @param {string | null} jobId */
   ping(runId, jobId) {
-    return this.http.json(
-      'POST',
-      `${API}/ci-runs/${id(runId)}/ping`,
-      { job_id: jobId },
-      { timeoutS: 10, patienceS: 0 },
-    );
+    const options = { timeoutS: 10, patienceS: 0 };
+    return this.http.json('POST', `${API}/ci-runs/${id(runId)}/ping`, { job_id: jobId }, options);
   }
   /** @param {string} runId @param {string | null} jobId @param {string} reason */
   mainLeft(runId, jobId, reason) {
@@ -64,12 +60,8 @@ class Coordinator {
   }
   /** @param {string} invocationId @param {string} reason */
   cancel(invocationId, reason) {
-    return this.http.json(
-      'POST',
-      `${API}/invocations/${id(invocationId)}/cancel`,
-      { reason },
-      { timeoutS: 5, patienceS: 0 },
-    );
+    const options = { timeoutS: 5, patienceS: 0 };
+    return this.http.json('POST', `${API}/invocations/${id(invocationId)}/cancel`, { reason }, options);
   }
   /** @param {string} runId @param {{after: number, waitS: number, invocationId?: string, agentId?: string, kinds?: string, patienceS?: number}} query */
   events(runId, { after, waitS, patienceS, invocationId, agentId, kinds }) {

@@ -15,14 +15,13 @@ const isCi = () => Boolean((env.CI && env.CI !== 'false') || env.GITLAB_CI);
 function readEnvironment(options = {}) {
   /** Nothing is run with a value that cannot be what somebody meant. @type {string[]} */
   const problems = [];
-  /** @template F @param {string} name @param {F} fallback @param {{unit: string, least?: number}} kind @returns {number | F} */
-  const number = (name, fallback, { unit, least = 0 }) => {
+  /** @template F @param {string} name @param {F} fallback @param {{unit: string, least?: number, most?: number}} kind @returns {number | F} */
+  const number = (name, fallback, { unit, least = 0, most = Infinity }) => {
     const text = env[name]?.trim();
     if (!text) return fallback;
-    if (/^\d+(\.\d+)?$/.test(text) && Number(text) >= least) return Number(text);
-    problems.push(
-      `${name}="${env[name]}" is not a number of ${unit}${least > 0 ? ' above 0' : ''}. Correct or unset it.`,
-    );
+    if (/^\d+(\.\d+)?$/.test(text) && Number(text) >= least && Number(text) <= most) return Number(text);
+    const range = least > 0 ? ` above 0 and up to ${most}` : '';
+    problems.push(`${name}="${env[name]}" is not a number of ${unit}${range}. Correct or unset it.`);
     return fallback;
   };
   const coordinatorLostS = number('NX_DTE_COORDINATOR_LOST_S', 60, SECONDS);
@@ -47,7 +46,7 @@ function readEnvironment(options = {}) {
     mainTimeoutS: number('NX_CLOUD_ORCHESTRATOR_TIMEOUT_MS', 3_600_000, { unit: 'milliseconds' }) / 1000,
     joinTimeoutS: number('NX_DTE_JOIN_TIMEOUT', 300, SECONDS),
     /** A task that an agent holds for longer has failed; null: it may take as long as it takes. */
-    taskTimeoutS: number('NX_DTE_TASK_TIMEOUT', null, { ...SECONDS, least: 0.001 }),
+    taskTimeoutS: number('NX_DTE_TASK_TIMEOUT', null, { ...SECONDS, least: 0.001, most: 604_800 }),
     coordinatorLostS,
     /** How long a call is tried again while the coordinator is away: through a restart on CI, hardly at a desk. */
     patienceS: isCi() ? coordinatorLostS : 5,

@@ -167,10 +167,8 @@ class ExecutorPool {
     } catch {
       // it has ended by itself
     }
-    endTasks(
-      this.key,
-      [...child.works.values()].map((work) => work.lease.task_id),
-    );
+    const works = [...child.works.values()];
+    endTasks(this.key, new Set(works.map((work) => work.lease.task_id)));
   }
 
   close() {

@@ -11,7 +11,7 @@ const { Coordinator, id } = require('./coordinator');
 const { firstDifference } = require('./fingerprint');
 const { CoordinatorError } = require('./http');
 const { log } = require('./log');
-const { internals, setSearchPaths } = require('./nx-internals');
+const { internals, probe, setSearchPaths } = require('./nx-internals');
 const { endTasks } = require('./process-tree');
 const { shared } = require('./remote-cache');
 const { WorkspaceOutputs } = require('./workspace-outputs');
@@ -37,20 +37,7 @@ class Mismatch extends Error {
 class Executor {
   /** @param {{environment: any, journal: string}} config */
   constructor({ environment, journal }) {
-    this.nx = internals(
-      'workspaceRoot',
-      'defaultTasksRunner',
-      'CompositeLifeCycle',
-      'getTaskSpecificEnv',
-      'hashTask',
-      'getTaskDetails',
-      'expandOutputs',
-      'createTaskHasher',
-      'createProjectGraphAsync',
-      'readNxJson',
-      'getRunnerOptions',
-      'getOutputsForTargetAndConfiguration',
-    );
+    this.nx = probe();
     this.coordinator = new Coordinator(environment);
     this.outputs = new WorkspaceOutputs(this.coordinator, this.nx.workspaceRoot, journal);
     /** @type {Map<string, Promise<any>>} */
@@ -214,22 +201,13 @@ class Executor {
       /** @param {any[]} results */
       endTasks: ([result]) => {
         const { startTime = Date.now(), endTime = Date.now() } = result.task;
-        end = {
-          status: result.status,
-          code: result.code,
-          startTime,
-          endTime,
-          terminalOutput: result.terminalOutput ?? printed,
-        };
+        const { status, code, terminalOutput } = result;
+        end = { status, code, startTime, endTime, terminalOutput: terminalOutput ?? printed };
       },
     };
     const lifeCycle = new this.nx.CompositeLifeCycle([collector]);
-    const nxArgs = {
-      skipNxCache,
-      outputStyle: 'static',
-      specifiedOutputStyle: 'static',
-      resolvedOutputStyle: 'static',
-    };
+    const style = 'static';
+    const nxArgs = { skipNxCache, outputStyle: style, specifiedOutputStyle: style, resolvedOutputStyle: style };
     await this.nx.defaultTasksRunner(
       [task],
       { ...this.runnerOptions, parallel: 1, skipNxCache, captureStderr, lifeCycle },
@@ -296,7 +274,7 @@ function removeNewListeners(known) {
 async function prepareExecutor(config) {
   process.setMaxListeners(0);
   setSearchPaths(config.searchPaths);
-  internals('loadRootEnvFiles').loadRootEnvFiles();
+  internals('loadRootEnvFiles').loadRootEnvFiles(); // before anything of Nx that reads them when it is loaded
   shared().storedByCoordinator = true;
   const executor = new Executor(config);
   await executor.prepare();

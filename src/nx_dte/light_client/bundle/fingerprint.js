@@ -7,7 +7,6 @@
 
 /** @typedef {{shapes: string[], of: Record<string, number>}} Fingerprint few targets differ in more than outputs, which the task graph has */
 /** @typedef {{projectGraph: any, nxJson: any, workspaceRoot: string}} Workspace */
-
 const FIELDS = ['cache', 'dependsOn', 'executor', 'inputs', 'parallelism'];
 const LISTS = ['dependsOn', 'inputs', 'outputs'];
 const MAX_SHOWN = 300;

@@ -18,14 +18,7 @@ const WAIT_S = 20;
 const RESTORES_AT_ONCE = 6;
 const NAMED_AT_MOST = 10;
 const NOT_STORED = 'their outputs, or those of tasks they depend on, could not be stored on the coordinator';
-const SAID_ALOUD = new Set([
-  'task_requeued',
-  'task_slow',
-  'agent_lost',
-  'agent_left',
-  'agent_joined',
-  'ci_run_stopping',
-]);
+const SAID_ALOUD = new Set('task_requeued task_slow agent_lost agent_left agent_joined ci_run_stopping'.split(' '));
 
 class InvocationFollower {
   /** @param {import('./invocation-plan').Plan} plan */
@@ -162,13 +155,8 @@ class InvocationFollower {
     } else if (artifact) {
       terminalOutput = (await this.restoredElsewhere(artifact.artifact_id)).terminalOutput;
     }
-    await this.end(
-      task,
-      isGood ? nxStatus : 'failure',
-      isGood ? 0 : code || 1,
-      terminalOutput,
-      !(isGood && this.plan.tasks.get(task.id)?.isNoop),
-    );
+    const isPrinted = !(isGood && this.plan.tasks.get(task.id)?.isNoop);
+    await this.end(task, isGood ? nxStatus : 'failure', isGood ? 0 : code || 1, terminalOutput, isPrinted);
   }
 
   /** Into Nx's local cache, as if it had run here: the next command of this job finds it. @param {any} task @param {string} terminalOutput */

@@ -150,12 +150,8 @@ class InvocationPlan {
           const hit = this.hits.get(taskId);
           const task = this.tasks.get(taskId)?.task;
           if (!hit || hit.artifactId || task.outputs.length === 0) return;
-          const content = {
-            root: hit.outputsPath,
-            paths: fs.readdirSync(hit.outputsPath),
-            terminalOutput: hit.terminalOutput,
-            code: 0,
-          };
+          const { outputsPath: root, terminalOutput } = hit;
+          const content = { root, paths: fs.readdirSync(root), terminalOutput, code: 0 };
           const target = `/ci-runs/${id(this.run.ci_run_id)}/artifacts`;
           hit.artifactId = (await this.coordinator.uploadOutputs(target, content)).artifact_id;
         }),

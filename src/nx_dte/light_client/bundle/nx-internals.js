@@ -66,7 +66,7 @@ function internals(...names) {
   );
 }
 
-/** Fails early, before any task, when this Nx lacks something we need. */
-const probe = () => void internals(...Object.keys(NEEDED));
+/** Fails early, before any task, when this Nx lacks something we need. @returns {any} all internals by name */
+const probe = () => internals(...Object.keys(NEEDED));
 
 module.exports = { setSearchPaths, getSearchPaths, internals, nxVersion, probe, NEEDED };

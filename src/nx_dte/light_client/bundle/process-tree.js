@@ -66,15 +66,6 @@ function environmentOf(pid) {
   }
 }
 
-/** @returns {number[]} */
-function allPids() {
-  try {
-    return fs.readdirSync('/proc').map(Number).filter(Boolean);
-  } catch {
-    return []; // no Linux
-  }
-}
-
 /**
  * What an agent's tasks started, in whatever session it is by now: Nx names the task in the environment of each process
  * it starts, and the agent's key is inherited too. Whatever those started belongs to it, with any environment.
@@ -87,7 +78,7 @@ function processesOfTasks(agentKey, taskIds) {
   if (wanted.size === 0) return found;
   /** @type {Map<number, number>} */
   const parents = new Map();
-  for (const pid of allPids()) {
+  for (const pid of fs.existsSync('/proc') ? fs.readdirSync('/proc').map(Number).filter(Boolean) : []) {
     const info = pid === process.pid ? null : processInfo(pid);
     if (!info) continue;
     parents.set(pid, info.parent);

@@ -6,6 +6,7 @@ from nx_dte.coordinator.scheduler.draft import Draft
 from nx_dte.coordinator.scheduler.events import AgentJoined
 from nx_dte.coordinator.scheduler.state import JoinSlice
 from nx_dte.coordinator.scheduler.transitions.agent import come_back
+from nx_dte.model.access import TokenAccess
 from nx_dte.model.agent import Agent, AgentState, JoinDecision, JoinReason
 from nx_dte.model.event import EventKind
 from nx_dte.model.ids import AgentId
@@ -19,6 +20,8 @@ def join(slice_: JoinSlice, event: AgentJoined, context: Context) -> Decision[Jo
         return _say(
             JoinDecision.WAIT, JoinReason.NO_RUN_YET, "No main job has opened a CI run of this id yet."
         )
+    if run.token_access is not event.token_access:
+        return _other_access(run, event)
     if _is_over_for_newcomers(run):
         message = f"CI run {run.ci_run_id} (attempt {run.attempt}) is {run.state.value}; there is nothing to do in it."
         return _say(JoinDecision.LEAVE, JoinReason.RUN_OVER, message, run)
@@ -36,6 +39,20 @@ def join(slice_: JoinSlice, event: AgentJoined, context: Context) -> Decision[Jo
         message = f"Agent {agent.name} has left CI run {run.ci_run_id} already."
         return _say(JoinDecision.LEAVE, JoinReason.AGENT_LEFT, message, run)
     return draft.decision(JoinAnswer(decision=JoinDecision.JOINED, agent=agent, run=draft.run))
+
+
+def _other_access(run: CiRun, event: AgentJoined) -> Decision[JoinAnswer]:
+    """An untrusted agent gets no part in a trusted run; a trusted one waits for a trusted main job.
+
+    It must not work for the other: what it runs is the main job's choice, with its own token in reach.
+    """
+    message = (
+        f"CI run {run.ci_run_id} was opened with a {run.token_access.value} token, and agent {event.name} has a "
+        f"{event.token_access.value} one. Give the main job and the agents of a pipeline the same token."
+    )
+    is_trusted = event.token_access is TokenAccess.READ_WRITE
+    decision = JoinDecision.WAIT if is_trusted else JoinDecision.REFUSED
+    return _say(decision, JoinReason.TOKEN_ACCESS_DIFFERS, message)
 
 
 def _is_over_for_newcomers(run: CiRun) -> bool:

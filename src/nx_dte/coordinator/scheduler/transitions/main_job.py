@@ -7,10 +7,11 @@ from nx_dte.coordinator.scheduler import events, facts
 from nx_dte.coordinator.scheduler.answers import Decision, RecordAnswer, RunAnswer
 from nx_dte.coordinator.scheduler.context import Context
 from nx_dte.coordinator.scheduler.draft import Draft
-from nx_dte.coordinator.scheduler.errors import CiRunClosedError
+from nx_dte.coordinator.scheduler.errors import CiRunClosedError, TokenAccessDiffersError
 from nx_dte.coordinator.scheduler.state import EndSlice, OpenSlice, RecordSlice, RunSlice
 from nx_dte.coordinator.scheduler.transitions import invocation as invocations
 from nx_dte.coordinator.scheduler.transitions import run as runs
+from nx_dte.model.access import TokenAccess
 from nx_dte.model.event import EventKind
 from nx_dte.model.ids import CiRunId, RecordId
 from nx_dte.model.invocation import CancelReason
@@ -22,22 +23,52 @@ from nx_dte.model.run import CiRun, CiRunState, MainJob, RunReason
 def open_run(slice_: OpenSlice, event: events.RunOpened, context: Context) -> Decision[RunAnswer]:
     """Find the open run of the pipeline, or open one; only a job never seen before opens another attempt."""
     newest = slice_.newest
+    if newest is not None and newest.token_access is not event.token_access:
+        return _open_beside(newest, slice_, event, context)
     if newest is not None and newest.state is CiRunState.OPEN:
         draft = Draft(context, newest)
         runs.see_main(draft)
         _join(draft, event, is_new=not slice_.is_job_seen)
         return draft.decision(RunAnswer(run=draft.run))
     if newest is not None and slice_.is_job_seen:
-        raise CiRunClosedError(
-            f"CI run {newest.ci_run_id} (CI id {event.ci_id}, attempt {newest.attempt}) is {newest.state.value}, "
-            f"and job {event.job_id} has taken part in it already."
-        )
+        raise _closed(newest, event)
+    return _open_new(newest, event, context)
+
+
+def _open_beside(
+    newest: CiRun, slice_: OpenSlice, event: events.RunOpened, context: Context
+) -> Decision[RunAnswer]:
+    """Ids of pipelines can be guessed. An untrusted job gets no part in a trusted run, and cannot be in its way."""
+    if event.token_access is TokenAccess.READ_ONLY:
+        raise TokenAccessDiffersError(newest, event.token_access)
+    if slice_.is_job_seen:
+        raise _closed(newest, event)
+    opened = _open_new(newest, event, context)
+    if newest.state.is_over:
+        return opened
+    ending = Draft(context, newest)
+    for work in slice_.untrusted_work:
+        invocations.cancel_work(ending, work, CancelReason.MAIN_LEFT)
+    runs.end(ending, CiRunState.ABANDONED, RunReason.TAKEN_OVER)
+    ended = ending.decision(opened.answer)
+    # The end first: of one key only one run may be open.
+    return replace(opened, facts=(*ended.facts, *opened.facts), effects=(*ended.effects, *opened.effects))
+
+
+def _open_new(newest: CiRun | None, event: events.RunOpened, context: Context) -> Decision[RunAnswer]:
     draft = Draft(context, _new_run(event, context, attempt=newest.attempt + 1 if newest else 1), is_new=True)
     message = f"CI run of CI id {event.ci_id} opened, attempt {draft.run.attempt}."
     draft.tell(EventKind.CI_RUN_OPENED, message)
     _join(draft, event, is_new=True)
     draft.wake_agents()
     return draft.decision(RunAnswer(run=draft.run))
+
+
+def _closed(newest: CiRun, event: events.RunOpened) -> CiRunClosedError:
+    return CiRunClosedError(
+        f"CI run {newest.ci_run_id} (CI id {event.ci_id}, attempt {newest.attempt}) is {newest.state.value}, "
+        f"and job {event.job_id} has taken part in it already."
+    )
 
 
 def _new_run(event: events.RunOpened, context: Context, *, attempt: int) -> CiRun:

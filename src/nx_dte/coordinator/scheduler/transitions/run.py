@@ -13,6 +13,7 @@ _WHY_STOPPING = {
     RunReason.COMPLETED: "completion was asked for",
     RunReason.MAIN_LEFT: "the main job ended",
     RunReason.MAIN_SILENT: "the main job fell silent",
+    RunReason.TAKEN_OVER: "a main job with a read-write token has opened a run of this CI id",
 }
 _END_EVENTS = {
     CiRunState.FINISHED: EventKind.CI_RUN_FINISHED,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from nx_dte.coordinator.store.base import StateCounts
-    from nx_dte.model.access import Token
+    from nx_dte.model.access import Token, TokenAccess
     from nx_dte.model.agent import Agent
     from nx_dte.model.artifact import Artifact
     from nx_dte.model.cache_entry import CacheEntry
@@ -61,6 +61,7 @@ JOB_SEEN = select(
         _RUNS.workspace_id == bindparam("workspace_id"),
         _RUNS.ci_id == bindparam("ci_id"),
         _RUNS.environment == bindparam("environment"),
+        _RUNS.token_access == bindparam("token_access"),
     )
 )
 MAIN_JOBS = (
@@ -162,8 +163,11 @@ class SqlReads(RetentionReads):
             mapping.CI_RUN, NEWEST_RUN, workspace_id=workspace_id, ci_id=ci_id, environment=environment
         )
 
-    def is_job_seen(self, workspace_id: WorkspaceId, ci_id: str, environment: str, job_id: JobId) -> bool:
+    def is_job_seen(
+        self, workspace_id: WorkspaceId, ci_id: str, environment: str, job_id: JobId, access: TokenAccess
+    ) -> bool:
         key = {"workspace_id": workspace_id, "ci_id": ci_id, "environment": environment, "job_id": job_id}
+        key["token_access"] = access.value
         return bool(self._connection.execute(JOB_SEEN, key).scalar_one())
 
     def main_jobs(self, ci_run_id: CiRunId) -> tuple[MainJob, ...]:
