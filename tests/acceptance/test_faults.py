@@ -56,7 +56,7 @@ def warnings(job: Job) -> str:
 
 
 def test_a_frozen_agent_that_wakes_up_late_changes_nothing(stage: Stage) -> None:
-    started = start(stage, [START_CI_RUN, TESTS], agents=2, slow_test_s=6, **SHORT)
+    started = start(stage, [START_CI_RUN, TESTS], agents=2, slow_test_s=6, settings=SHORT)
     victim = holder(stage, started, "ui:test")
     signal_all(victim.spec.clone, signal.SIGSTOP)
 
@@ -74,7 +74,9 @@ def test_a_frozen_agent_that_wakes_up_late_changes_nothing(stage: Stage) -> None
     assert victim.spec.name not in view["agent_name"]
     assert victim.wait(LEAVE_S) == 0
     assert "done: ui:test" not in victim.log
-    assert "ui:test was taken back" in victim.log or "report of ui:test was refused" in victim.log
+    # By its heartbeat, its upload or its report, whichever comes first.
+    words = ("ui:test was taken back", "ui:test is left to another agent", "report of ui:test was refused")
+    assert any(each in victim.log for each in words)
 
 
 def test_a_coordinator_gone_for_good_leaves_main_to_finish(stage: Stage) -> None:
@@ -167,8 +169,7 @@ def test_a_slow_task_is_mentioned_and_left_alone(stage: Stage) -> None:
         [START_CI_RUN, "yarn nx run ui:test"],
         agents=1,
         slow_test_s=9,
-        NX_DTE_SLOW_TASK_UNKNOWN_S="2",
-        **SHORT,
+        settings={**SHORT, "NX_DTE_SLOW_TASK_UNKNOWN_S": "2"},
     )
     assert started.main.wait(JOB_END_S) == 0
     assert [line.text for line in started.main.lines if "ui:test runs for" in line.text]
@@ -210,7 +211,7 @@ def test_outputs_over_the_limit_leave_their_task_to_main(stage: Stage) -> None:
         [START_CI_RUN, BUILDS],
         agents=2,
         changes={"libs/ui/build.config.json": '{ "binaries": { "big.bin": 900000 } }\n'},
-        NX_DTE_ARTIFACT_MAX_BYTES="500000",
+        settings={"NX_DTE_ARTIFACT_MAX_BYTES": "500000"},
     )
     assert started.main.wait(JOB_END_S) == 0
     said = warnings(started.main)

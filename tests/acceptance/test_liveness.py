@@ -68,7 +68,7 @@ def test_an_agent_whose_main_never_comes_gives_up(stage: Stage) -> None:
 
 def test_a_killed_agents_task_runs_on_another(stage: Stage) -> None:
     script = [START_CI_RUN, "yarn nx run-many -t test --projects=ui,util,data --parallel=1"]
-    started = start(stage, script, agents=2, slow_test_s=8, **SHORT)
+    started = start(stage, script, agents=2, slow_test_s=8, settings=SHORT)
     victim = holder(stage, started, "ui:test")
     kill_all_of(victim.spec.clone)
     assert started.main.wait(JOB_END_S) == 0

@@ -44,7 +44,7 @@ const sent = (value) => JSON.parse(JSON.stringify(value));
 function compare(change, outputsOf = sameOutputs) {
   const taskGraph = graph();
   const payload = sent({ taskGraph, fingerprint: fingerprint(taskGraph, workspace()) });
-  const mine = workspace('/home/agent/checkout');
+  const mine = workspace('/builds/agent');
   change(mine);
   return firstDifference(payload, mine, outputsOf);
 }
@@ -91,6 +91,24 @@ test('an unset field is the same as a missing one, and options are nobody’s bu
     targets.test = { ...targets.test, cache: undefined, options: { cwd: mine.workspaceRoot } };
   });
   assert.equal(difference, null);
+});
+
+test('what Nx rewrites in place while it makes a task graph says nothing', () => {
+  const entry = (/** @type {object} */ who) => ({ target: 'codegen', params: 'forward', ...who });
+  const [main, mine] = [workspace('/builds/main'), workspace('/builds/agent')];
+  main.projectGraph.nodes.ui.data.targets.build.dependsOn = [
+    entry({ projects: ['ui'] }),
+    entry({ dependencies: true }),
+  ];
+  mine.projectGraph.nodes.ui.data.targets.build.dependsOn = [
+    entry({ projects: 'self' }),
+    entry({ projects: 'dependencies' }),
+  ];
+  const taskGraph = graph();
+  const payload = sent({ taskGraph, fingerprint: fingerprint(taskGraph, main) });
+  assert.equal(firstDifference(payload, mine, sameOutputs), null);
+  mine.projectGraph.nodes.ui.data.targets.build.dependsOn = [entry({}), entry({ target: 'other' })];
+  assert.match(firstDifference(payload, mine, sameOutputs) ?? '', /dependsOn differs/);
 });
 
 test('a list differs by what is in it, and only that is shown', () => {

@@ -49,13 +49,13 @@ def start(
     changes: Mapping[str, str | None] | None = None,
     variables: Mapping[str, str] | None = None,
     coordinator: CoordinatorProcess | None = None,
-    **settings: str,
+    settings: Mapping[str, str] | None = None,
 ) -> Started:
     """A pipeline whose jobs run; tests of the slow projects (`ui:test`) take as long as they are told."""
     changed = dict(changes or {})
     if slow_test_s:
         changed |= {f"{project}/faults.json": slow("test", slow_test_s) for project in slow_projects}
-    coordinator = coordinator or stage.coordinator(settings)
+    coordinator = coordinator or stage.coordinator(settings or {})
     pipeline = stage.pipeline(
         stage.origin(changed), {**QUICK, **coordinator.variables(), **(variables or {})}
     )

@@ -108,7 +108,8 @@ def is_clone(evidence: Evidence, standing: Standing | None) -> bool | None:
     guard = evidence.guard
     if evidence.created_at is None or guard is None or guard.guard_started_at is None:
         return None
-    return evidence.created_at > guard.guard_started_at
+    # CI_JOB_STARTED_AT has whole seconds, created_at finer ones: an original of the same second is no clone.
+    return evidence.created_at.replace(microsecond=0) > guard.guard_started_at
 
 
 def _ranked(jobs: list[PipelineJob], evidence: Evidence) -> RankedJob:

@@ -15,7 +15,7 @@ from nx_dte.base_commit import Base, Git, resolve
 from nx_dte.gitlab import CiEnvironment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 AUTHOR = {
@@ -90,13 +90,14 @@ class Checkout:
 
     def resolve(
         self,
+        job: Mapping[str, str] | None = None,
         *,
         base: str | None = None,
         last_green: Callable[[str], str | None] = lambda _branch: None,
         fetch_timeout_s: float = 30.0,
         **variables: str,
     ) -> Base:
-        variables = {"CI_COMMIT_SHA": self.head(), "CI_DEFAULT_BRANCH": "main", **variables}
+        variables = {"CI_COMMIT_SHA": self.head(), "CI_DEFAULT_BRANCH": "main", **(job or {}), **variables}
         return resolve(
             self.open(fetch_timeout_s=fetch_timeout_s, **variables),
             CiEnvironment.from_environ(variables),

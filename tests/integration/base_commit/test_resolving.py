@@ -38,7 +38,7 @@ class TestMergeRequests:
     def test_the_diff_base(self, remote: Remote, checkout: MakeCheckout, depth: int) -> None:
         base = remote.tip()
         head = remote.commit("feature", 3)
-        found = checkout(head, ref="refs/remotes/origin/feature", depth=depth).resolve(**merge_request(base))
+        found = checkout(head, ref="refs/remotes/origin/feature", depth=depth).resolve(merge_request(base))
         assert (found.base, found.head, found.rule) == (base, head, Rule.MERGE_REQUEST)
 
     def test_nx_finds_the_same_base_in_the_clone(
@@ -47,7 +47,7 @@ class TestMergeRequests:
         base = remote.tip()
         head = remote.commit("feature", 25)
         clone = checkout(head, ref="refs/remotes/origin/feature", depth=depth)
-        clone.resolve(**merge_request(base))
+        clone.resolve(merge_request(base))
         assert git(clone.folder, "merge-base", base, head) == base
 
     def test_a_merge_base_far_away(self, remote: Remote, checkout: MakeCheckout, depth: int) -> None:
@@ -56,14 +56,14 @@ class TestMergeRequests:
         git(remote.folder, "checkout", "-q", "main")
         remote.commit("main", 130)
         clone = checkout(head, ref="refs/remotes/origin/feature", depth=depth)
-        found = clone.resolve(**merge_request())
+        found = clone.resolve(merge_request())
         assert (found.base, found.rule) == (base, Rule.TARGET_BRANCH)
 
     def test_a_diff_base_that_is_gone(self, remote: Remote, checkout: MakeCheckout, depth: int) -> None:
         base = remote.tip()
         head = remote.commit("feature", 2)
         clone = checkout(head, ref="refs/remotes/origin/feature", depth=depth)
-        found = clone.resolve(**merge_request(MISSING))
+        found = clone.resolve(merge_request(MISSING))
         assert (found.base, found.rule) == (base, Rule.TARGET_BRANCH)
         assert any(MISSING in line and "next rule" in line for line in clone.said)
 
@@ -75,14 +75,14 @@ class TestMergeRequests:
         git(remote.folder, "checkout", "-q", "--detach")
         git(remote.folder, "merge", "-q", "--no-ff", "-m", "result", "feature")
         clone = checkout(remote.tip(), ref="refs/remotes/origin/result", depth=depth)
-        assert clone.resolve(**merge_request(base)).base == base
+        assert clone.resolve(merge_request(base)).base == base
 
     def test_one_without_changes_affects_nothing(
         self, remote: Remote, checkout: MakeCheckout, depth: int
     ) -> None:
         head = remote.tip()
         git(remote.folder, "branch", "feature")
-        found = checkout(head, ref="refs/remotes/origin/feature", depth=depth).resolve(**merge_request())
+        found = checkout(head, ref="refs/remotes/origin/feature", depth=depth).resolve(merge_request())
         assert (found.base, found.rule) == (head, Rule.TARGET_BRANCH)
 
 
@@ -228,7 +228,34 @@ class TestGiven:
         assert not list(tmp_path.rglob("pwned"))
 
 
+@pytest.mark.parametrize("name", ["CI_COMMIT_BEFORE_SHA", "CI_MERGE_REQUEST_DIFF_BASE_SHA"])
+def test_nothing_but_a_commits_id_reaches_git_as_an_argument(
+    remote: Remote, checkout: MakeCheckout, tmp_path: Path, name: str
+) -> None:
+    clone = checkout(remote.tip(), ref="refs/remotes/origin/main")
+    variables = {"CI_MERGE_REQUEST_IID": "1", "CI_COMMIT_BRANCH": "main", name: "--upload-pack=touch pwned;"}
+    clone.resolve(variables)
+    assert not list(tmp_path.rglob("pwned*"))
+    assert any("is not the id of a commit" in line for line in clone.said)
+
+
 class TestTheRemote:
+    def test_the_default_branch_moved_on_by_force_since(self, remote: Remote, checkout: MakeCheckout) -> None:
+        before = remote.tip()
+        head = remote.commit("main", 1)
+        clone = checkout(head, ref="refs/remotes/origin/main")
+        git(remote.folder, "reset", "-q", "--hard", remote.parent(before, 9))
+        remote.commit("main", 1)
+        found = clone.resolve(CI_COMMIT_BRANCH="main", CI_COMMIT_BEFORE_SHA=before)
+        assert (found.base, found.rule) == (before, Rule.BEFORE)
+
+    def test_no_more_is_fetched_than_needed(self, remote: Remote, checkout: MakeCheckout) -> None:
+        before = remote.commit("main", 300)
+        head = remote.commit("main", 2)
+        clone = checkout(head, ref="refs/remotes/origin/main")
+        assert clone.resolve(CI_COMMIT_BRANCH="main", CI_COMMIT_BEFORE_SHA=before).base == before
+        assert int(git(clone.folder, "rev-list", "--count", "HEAD")) < 150
+
     def test_a_remote_that_is_gone_makes_everything_count(
         self, remote: Remote, checkout: MakeCheckout
     ) -> None:
@@ -269,16 +296,21 @@ class TestTheRemote:
     def test_the_checkout_stays_as_it_is(self, remote: Remote, checkout: MakeCheckout) -> None:
         head = remote.commit("feature", 3)
         clone = checkout(head, ref="refs/remotes/origin/feature")
-        before = git(clone.folder, "for-each-ref"), clone.head(), git(clone.folder, "status", "--porcelain")
-        clone.resolve(**merge_request())
-        after = git(clone.folder, "for-each-ref"), clone.head(), git(clone.folder, "status", "--porcelain")
-        assert before == after
+
+        def state() -> list[str]:
+            texts = [git(clone.folder, *command) for command in (["for-each-ref"], ["status", "--porcelain"])]
+            return [*texts, clone.head(), (clone.folder / ".git" / "FETCH_HEAD").read_text()]
+
+        before = state()
+        clone.resolve(merge_request())
+        assert state() == before
 
     def test_a_complete_clone_stays_complete(self, remote: Remote, checkout: MakeCheckout) -> None:
         head = remote.commit("feature", 3)
         clone = checkout(head, ref="refs/remotes/origin/feature", depth=0)
-        remote.commit("main", 3)
-        clone.resolve(**merge_request())
+        git(remote.folder, "checkout", "-q", "main")
+        remote.commit("main", 100)
+        clone.resolve(merge_request())
         assert git(clone.folder, "rev-parse", "--is-shallow-repository") == "false"
 
 

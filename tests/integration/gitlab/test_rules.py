@@ -163,7 +163,7 @@ bare: {<<: *base, inherit: {default: false, variables: [B]}, script: [x], tags: 
         ("job: {script: [x], rules: [{when: always}], only: [main]}", "may not be used with `rules`"),
         ("job: {script: [x], retry: 3}", "less than or equal to 2"),
         ("job: {script: [x], retry: {max: 1, when: [sometimes]}}", "unknown values: sometimes"),
-        ("job: {script: [x], wehn: always}", "unknown keys: wehn"),
+        ("job: {script: [x], run_when: always}", "unknown keys: run_when"),
         ("job: {stage: test}", "should implement the script"),
         ("job: {extends: .gone, script: [x]}", "extends"),
         ("job: [", "while parsing"),

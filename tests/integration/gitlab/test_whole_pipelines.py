@@ -209,7 +209,7 @@ job:
   script:
     - (trap '' TERM; echo $BASHPID > "$PIDS/stubborn"; while true; do sleep 0.2; done) &
     - setsid sleep 300 > /dev/null 2>&1 < /dev/null & echo $! > "$PIDS/moved"
-    - (trap 'echo told; exit' TERM; echo $BASHPID > "$PIDS/polite"; while true; do sleep 0.1; done) &
+    - (trap 'echo told | tee "$PIDS/told"; exit' TERM; echo $BASHPID > "$PIDS/polite"; while true; do sleep 0.1; done) &
     - wait
 """
 
@@ -233,10 +233,11 @@ def test_cancel_tells_every_process_and_kills_what_stays(
     pids = [int(file.read_text()) for file in files]
     gitlab.call("POST", f"/projects/acme%2Fshop/pipelines/{pipeline_id}/cancel")
     wait_until(lambda: not any(is_alive(pid) for pid in pids), "no process of the job is left")
+    assert (tmp_path / "told").exists(), "it was killed without being told"
     assert wait_for_end(gitlab, pipeline_id) == "canceled"
     if knows_canceling:
         job_id = job_named(gitlab, pipeline_id, "job")
-        wait_until(lambda: "told" in trace(gitlab, job_id), "the trace has what a told process said")
+        wait_until(lambda: "\ntold\n" in trace(gitlab, job_id), "the trace has what a told process said")
 
 
 def test_a_graceful_cancel_still_runs_after_script(

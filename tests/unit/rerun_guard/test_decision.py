@@ -164,6 +164,8 @@ MAIN_CASES = [
     m("an original that waited for hours", main(created_at=ORIGINAL), PROCEED, PROCEED),
     m("a clone", main(**AGAIN, created_at=CLONE), REFUSE, PROCEED, 120, "Only a part of this pipeline"),
     m("made in the second the guard began", main(created_at=GUARD_STARTED), PROCEED, PROCEED),
+    m("made in that second, as GitLab's finer clock has it", main(created_at=GUARD_STARTED + timedelta(milliseconds=900)), PROCEED, PROCEED),
+    m("made in the next second", main(created_at=GUARD_STARTED + timedelta(seconds=1)), REFUSE, PROCEED, 120),
     m("the guard's record is of another pipeline", main(guard=replace(GUARD, pipeline_id="69")), REFUSE, REFUSE, words="pipeline 69"),
     m("the guard's record is of another commit", main(guard=replace(GUARD, sha="bad")), REFUSE, REFUSE, words="commit bad"),
     m("GitLab does not answer", main(created_at=None), PROCEED, PROCEED),

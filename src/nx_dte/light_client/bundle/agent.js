@@ -21,8 +21,7 @@ const WAIT_S = 20;
 /** @type {Record<string, import('./flags').Kind>} */
 const START_AGENT_FLAGS = { verbose: 'ignored-switch', targets: 'ignored-text' };
 const WHAT_NEXT =
-  'Agents need the code and the settings that main has: check that this job checks out the commit of its pipeline, changes ' +
-  'nothing before start-agent, and sets the variables that the main job sets.';
+  'Check that this job checks out the commit of its pipeline, changes nothing before start-agent, and sets what main sets.';
 /** The coordinator will never take this client: another token or version is needed. */
 const REFUSALS = new Set([401, 403, 426]);
 /** @type {Record<string, string>} */
@@ -210,7 +209,7 @@ class Agent {
       }
       if (kind !== 'task') {
         // Not reported and no longer held: the coordinator gives the task to whoever can run it.
-        if (!work.dropped && !this.stopped) log.warn(`${lease.task_id} goes back to the queue: ${why}`);
+        if (!work.dropped && !this.stopped) log.warn(`${lease.task_id} is left to another agent: ${why}`);
         return null;
       }
       const message = `${lease.task_id} could not be run: ${why}`;

@@ -19,9 +19,10 @@ function tail(text) {
 }
 
 class Coordinator {
-  /** @param {import('./environment').Environment} environment */
-  constructor(environment) {
+  /** @param {import('./environment').Environment} environment @param {string} [uploads] folder for archives on their way out */
+  constructor(environment, uploads = os.tmpdir()) {
     this.environment = environment;
+    this.uploads = uploads;
     this.http = new HttpClient(environment);
   }
 
@@ -119,7 +120,7 @@ class Coordinator {
    * @param {import('node:http').OutgoingHttpHeaders} [headers]
    */
   async uploadOutputs(target, content, headers) {
-    const folder = await fs.promises.mkdtemp(path.join(os.tmpdir(), 'nx-dte-upload-'));
+    const folder = await fs.promises.mkdtemp(path.join(this.uploads, 'nx-dte-upload-'));
     try {
       const terminalOutput = tail(content.terminalOutput);
       const archive = await packArchive({ ...content, terminalOutput, file: path.join(folder, 'artifact.tar.gz') });

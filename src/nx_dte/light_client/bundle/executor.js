@@ -5,6 +5,7 @@
  * or {leaseId, failed, kind} out. Not over Node's IPC, since Nx passes every message it sees there on to the processes of its tasks, and back.
  */
 const net = require('node:net');
+const path = require('node:path');
 const readline = require('node:readline');
 const { ArchiveError } = require('./archive');
 const { Coordinator, id } = require('./coordinator');
@@ -16,29 +17,22 @@ const { endTasks } = require('./process-tree');
 const { shared } = require('./remote-cache');
 const { WorkspaceOutputs } = require('./workspace-outputs');
 
-/** Too large for this coordinator, or its disk is full. */
-const NO_ROOM = new Set([413, 507]);
-
 /** @typedef {{lease_id: string, agent_id: string, run_id: string, invocation_id: string, task_id: string, attempt: number, hash: string | null, sequence: number}} Lease */
 /** @typedef {{status: string, code: number, terminalOutput: string, startTime: number, endTime: number}} TaskEnd */
 
 /**
- * The task itself cannot be run, or what it left cannot be kept: trying elsewhere would not help. Everything else that goes
- * wrong here (no coordinator, no space, a lost download) is not the task's doing, and its lease goes back.
+ * `task`: it cannot be run, or what it left cannot be kept, and trying elsewhere would not help. `mismatch`: this workspace is
+ * not main's. All else that goes wrong here (no coordinator, a lost download) is not the task's doing: its lease goes back.
+ * @param {'task' | 'mismatch'} kind @param {string} message
  */
-class TasksFault extends Error {
-  kind = 'task';
-}
-/** This agent's workspace is not main's: it may run none of its tasks. */
-class Mismatch extends Error {
-  kind = 'mismatch';
-}
+const fault = (kind, message) => Object.assign(new Error(message), { kind });
 
 class Executor {
   /** @param {{environment: any, journal: string}} config */
   constructor({ environment, journal }) {
     this.nx = probe();
-    this.coordinator = new Coordinator(environment);
+    // Beside the journal: the agent's folder, which goes with the agent even if this process is killed in mid-upload.
+    this.coordinator = new Coordinator(environment, path.dirname(journal));
     this.outputs = new WorkspaceOutputs(this.coordinator, this.nx.workspaceRoot, journal);
     /** @type {Map<string, Promise<any>>} */
     this.payloads = new Map();
@@ -83,7 +77,7 @@ class Executor {
       await this.hash(task, payload.taskGraph);
       return await this.execute(task, payload);
     } catch (error) {
-      throw new TasksFault(/** @type {Error} */ (error).message);
+      throw fault('task', /** @type {Error} */ (error).message);
     }
   }
 
@@ -109,7 +103,7 @@ class Executor {
     const difference = firstDifference(payload, { projectGraph, nxJson, workspaceRoot }, ({ target, overrides }) =>
       outputsOf(target, overrides, projectGraph?.nodes[target.project]),
     );
-    if (difference) throw new Mismatch(difference);
+    if (difference) throw fault('mismatch', difference);
   }
 
   /** Reads the run's results up to the one this lease was granted after. @param {Lease} lease */
@@ -251,12 +245,12 @@ class Executor {
  */
 function notStored(error) {
   const isRefused = error instanceof CoordinatorError;
-  if (isRefused && NO_ROOM.has(error.status)) {
+  if (isRefused && [413, 507].includes(error.status)) {
     return { outcome: 'not_stored', artifact_id: null, message: error.message.slice(0, 4000) };
   }
   const isUnfit = error instanceof ArchiveError && error.code !== 'io_failed';
   if (isUnfit || (isRefused && error.status === 400)) {
-    throw new TasksFault(`its outputs cannot be kept: ${error.message}`);
+    throw fault('task', `its outputs cannot be kept: ${error.message}`);
   }
   throw error;
 }

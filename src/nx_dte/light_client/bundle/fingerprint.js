@@ -48,7 +48,12 @@ function shapeOf({ project, target }, { projectGraph, nxJson }, root) {
   const config = data.targets?.[target];
   if (!config) return `no target "${target}"`;
   const named = { ...nxJson?.namedInputs, ...data.namedInputs };
-  const shape = { ...config, inputs: config.inputs && expanded(config.inputs, named) };
+  // Nx rewrites an entry's `projects` and `dependencies` in place while it makes a task graph, as only main did. Who needs
+  // whom is in main's task graph anyway.
+  const dependsOn = config.dependsOn?.map((/** @type {any} */ each) =>
+    typeof each === 'string' ? each : { ...each, projects: undefined, dependencies: undefined },
+  );
+  const shape = { ...config, dependsOn, inputs: config.inputs && expanded(config.inputs, named) };
   return Object.fromEntries(
     FIELDS.map((field) => {
       const value = plain(shape[field], root);

@@ -252,6 +252,12 @@ class InvocationFollower {
       continuousDependencies: Object.fromEntries(rest.map(([taskId]) => [taskId, []])),
       roots: rest.map(([taskId]) => taskId).filter((taskId) => dependencies[taskId]?.length === 0),
     };
+    // Hashes of `dependentTasksOutputFiles` need the finished dependencies too, which this graph leaves out.
+    const whole = (/** @type {string} */ method) => ({
+      value: (/** @type {any} */ task, /** @type {any} */ _graph, /** @type {any[]} */ ...more) =>
+        context.hasher[method](task, context.taskGraph, ...more),
+    });
+    const hasher = Object.create(context.hasher, { hashTask: whole('hashTask'), hashTasks: whole('hashTasks') });
     // Its start and end were told already, or will be by our caller.
     const lifeCycle = Object.create(this.lifeCycle, {
       startCommand: { value: async () => {} },
@@ -260,7 +266,7 @@ class InvocationFollower {
     const results = await this.nx.defaultTasksRunner(
       rest.map(([, { task }]) => task),
       { ...options, lifeCycle },
-      { ...context, taskGraph },
+      { ...context, taskGraph, hasher },
     );
     return Object.assign(this.statuses, results);
   }

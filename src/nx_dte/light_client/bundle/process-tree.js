@@ -95,9 +95,8 @@ function processesOfTasks(agentKey, taskIds) {
 
 /** Several rounds, since one that is being looked for may start another. @param {string} agentKey @param {Iterable<string>} taskIds */
 function endTasks(agentKey, taskIds) {
-  const ids = [...taskIds];
   for (let round = 0; round < 5; round++) {
-    const found = processesOfTasks(agentKey, ids);
+    const found = processesOfTasks(agentKey, taskIds);
     if (found.size === 0) return;
     for (const pid of found) {
       try {
