@@ -36,7 +36,7 @@ def summarise(seed: int, rounds: Sequence[Played], wall_s: float) -> list[str]:
             again = f"python -m tests.chaos --seed {seed} --round {played.scenario.number}"
             lines.append(f"round {played.scenario.number}: {kinds}; kept: {played.folder}; again: {again}")
     others = ", ".join(
-        f"{found[kind]} {kind}s" for kind in FindingKind if kind not in _HEADLINE and found[kind]
+        f"{found[kind]} x {kind}" for kind in FindingKind if kind not in _HEADLINE and found[kind]
     )
     if others:
         lines.append(f"and {others}")

@@ -35,7 +35,7 @@ def test_a_finding_says_how_to_play_its_round_again() -> None:
     assert not is_good(rounds)
     lines = summarise(7, rounds, 2.0)
     assert any("--seed 7 --round 2" in line and "kept" in line for line in lines)
-    assert "1 leftovers" in lines[-2]
+    assert "1 x leftover" in lines[-2]
     assert lines[-1] == "2 runs: 1 hangs, 0 wrong greens, 0 wrong reds, 0 lost results"
 
 
