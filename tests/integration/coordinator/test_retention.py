@@ -25,11 +25,12 @@ from tests.integration.coordinator.driver import digest, pieces, task
 from tests.support.archives import archive_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     import pytest
 
     from nx_dte.coordinator.artifacts import StagedUpload
+    from nx_dte.coordinator.engine.runner import EventRunner
     from nx_dte.coordinator.store.base import Session
     from tests.integration.coordinator.conftest import Running
 
@@ -167,18 +168,31 @@ async def test_an_entry_that_went_since_it_was_found_is_no_answer(
     driver = coordinator.driver
     await store_entry(driver, "h")
     travel(coordinator, days=15)
-    runner = coordinator.services.engine.cache._runner
-    write = runner.write
-
-    async def too_late(work: Callable[[Session], Any]) -> Any:
-        monkeypatch.setattr(runner, "write", write)
-        await later(coordinator, days=15).run_once()
-        return await write(work)
-
-    monkeypatch.setattr(runner, "write", too_late)
+    cache = coordinator.services.engine.cache
+    # The lookup's own runner only: the reaper writes through the engine's all the time.
+    outrun = OutrunRunner(cache._runner, before_write=later(coordinator, days=15).run_once)
+    monkeypatch.setattr(cache, "_runner", outrun)
 
     assert await looked_up(driver, "h") == {}
+    assert outrun.writes == 1
     assert not await is_served(driver)
+
+
+class OutrunRunner:
+    """A runner whose writes come too late: something else is always done first."""
+
+    def __init__(self, runner: EventRunner, *, before_write: Callable[[], Awaitable[object]]) -> None:
+        self._runner = runner
+        self._before_write = before_write
+        self.writes = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._runner, name)
+
+    async def write(self, work: Callable[[Session], Any]) -> Any:
+        self.writes += 1
+        await self._before_write()
+        return await self._runner.write(work)
 
 
 # ----------------------------------------------------------------------------------------------- space
