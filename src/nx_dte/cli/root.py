@@ -10,6 +10,8 @@ from nx_dte.errors import EXIT_CONFIGURATION, NxDteError
 
 __all__ = ["LazyGroup", "cli", "main"]
 
+EXIT_INTERRUPTED = 130  # as a shell says it for SIGINT
+
 
 class LazyGroup(click.Group):
     """A group that knows each subcommand's module and help line, and imports it only to run it."""
@@ -49,6 +51,11 @@ class LazyGroup(click.Group):
         "coordinator": ("nx_dte.cli.coordinator:coordinator", "Run and administer the coordinator."),
         "guard": ("nx_dte.cli.guard:guard", "Notice that only a part of a pipeline was retried."),
         "resolve-base": ("nx_dte.cli.resolve_base:resolve_base", "Find the NX_BASE and NX_HEAD of this job."),
+        "orchestrate": (
+            "nx_dte.cli.orchestrate:orchestrate",
+            "The main job: run nx commands, distributed over agents.",
+        ),
+        "agent": ("nx_dte.cli.agent:agent", "An agent job: run the tasks of a main job."),
         "demo": ("nx_dte.cli.demo:demo", "Distribute a real Nx run over three agents on this machine."),
     },
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -61,7 +68,14 @@ def cli() -> None:
 def main() -> None:
     """Run the command line; the one place where an error becomes a message and an exit code."""
     try:
-        cli(prog_name="nx-dte")
+        # An option nobody knows is a configuration error: GitLab must not try the job again for it.
+        result = cli.main(prog_name="nx-dte", standalone_mode=False)
+        sys.exit(result if isinstance(result, int) else 0)
+    except click.exceptions.Abort:
+        sys.exit(EXIT_INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(EXIT_CONFIGURATION if isinstance(error, click.UsageError) else error.exit_code)
     except NxDteError as error:
         click.echo(f"nx-dte: {error.message} [{error.code}]", err=True)
         sys.exit(error.exit_code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
@@ -26,6 +27,7 @@ __all__ = ["CoordinatorClient", "CoordinatorRefusedError", "Presence", "Probe"]
 M = TypeVar("M", bound=WireModel)
 
 PROBE_TIMEOUT_S = 4.0
+PROBE_PAUSE_S = 0.5
 CALL_TIMEOUT_S = 10.0
 TASKS_TIMEOUT_S = 30.0
 REALM = 'realm="nx-dte"'
@@ -106,6 +108,17 @@ class CoordinatorClient:
             message=f"the coordinator at {url} is not ready: {_words(readiness)}",
         )
 
+    def probe_for(self, seconds: float) -> Probe:
+        """Probe until somebody answers who can work, or `seconds` are over. Never raises."""
+        deadline = time.monotonic() + seconds
+        while True:
+            left_s = max(0.1, deadline - time.monotonic())
+            probe = self.probe(timeout_s=min(PROBE_TIMEOUT_S, left_s))
+            is_away = probe.presence in {Presence.UNREACHABLE, Presence.UNREADY}
+            if not is_away or time.monotonic() + PROBE_PAUSE_S >= deadline:
+                return probe
+            time.sleep(PROBE_PAUSE_S)
+
     def newest_run(
         self,
         *,
@@ -130,6 +143,18 @@ class CoordinatorClient:
         """All tasks of a CI run, of all its invocations."""
         path = f"/api/v1/ci-runs/{quote(ci_run_id, safe='')}/tasks"
         return self._read(path, TasksAnswer, timeout_s=timeout_s).tasks
+
+    def artifact(self, artifact_id: str, *, timeout_s: float = CALL_TIMEOUT_S) -> bytes:
+        """An archive's bytes; for small ones, as it is held in memory."""
+        caller = self._caller()
+        path = f"/api/v1/artifacts/{quote(artifact_id, safe='')}"
+        try:
+            answer = caller.get(path, timeout_s=timeout_s, attempts=2)
+        except NoAnswerError as error:
+            raise CoordinatorUnreachableError(error.message) from error
+        if not answer.is_success:
+            raise self._refusal(answer)
+        return answer.body
 
     def complete(self, ci_run_id: str, *, reason: str, timeout_s: float = CALL_TIMEOUT_S) -> CiRunView:
         """End a CI run: agents leave when what runs has ended."""
@@ -177,10 +202,13 @@ class CoordinatorClient:
                     f"the answer of {self.cloud.url} cannot be read as {model.__name__}: it is no coordinator, or of "
                     "another version than this nx-dte; update the older side"
                 ) from error
+        raise self._refusal(answer)
+
+    def _refusal(self, answer: Answer) -> NxDteError:
         message = f"the coordinator at {self.cloud.url} answers {answer.status}: {_words(answer)}"
         if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise CoordinatorUnreachableError(message)
-        raise CoordinatorRefusedError(message)
+            return CoordinatorUnreachableError(message)
+        return CoordinatorRefusedError(message)
 
     def _caller(self) -> Caller:
         if self.cloud.url is None:

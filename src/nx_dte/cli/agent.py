@@ -1,0 +1,77 @@
+"""`nx-dte agent`: an agent job from its first second to its exit code."""
+
+import os
+import sys
+from typing import Any
+
+import click
+
+from nx_dte.cli.options import job_options
+
+__all__ = ["agent"]
+
+
+@click.command()
+@job_options
+@click.option(
+    "--idle-limit",
+    type=click.FloatRange(min=0, min_open=True),
+    envvar="NX_DTE_IDLE_LIMIT",
+    metavar="SECONDS",
+    help="Leave, with 0, when no task has run here for this long since joining.",
+)
+@click.option(
+    "--lifetime",
+    type=click.FloatRange(min=0, min_open=True),
+    envvar="NX_DTE_LIFETIME",
+    metavar="SECONDS",
+    help="Leave, with 0, after this long; what is not finished goes back to the queue.",
+)
+@click.option(
+    "--main-timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=600.0,
+    show_default=True,
+    envvar="NX_DTE_MAIN_TIMEOUT",
+    metavar="SECONDS",
+    help="Leave, with 76, when no main job has come by then.",
+)
+@click.option(
+    "--grace",
+    type=click.FloatRange(min=0),
+    default=7.0,
+    show_default=True,
+    envvar="NX_DTE_GRACE",
+    metavar="SECONDS",
+    help="From SIGTERM or SIGQUIT to the end. GitLab kills a cancelled job about 9 s after it was told.",
+)
+def agent(
+    *,
+    idle_limit: float | None,
+    lifetime: float | None,
+    main_timeout: float,
+    grace: float,
+    **job: Any,
+) -> None:
+    """Run tasks of this pipeline's main job until there are no more.
+
+    Asks the rerun guard, then runs `nx-cloud start-agent` and starts it again after a crash, five times in a row at most.
+    On SIGTERM and SIGQUIT it gives back what is not finished and ends whatever runs of it.
+
+    Ends with 0 when it was told to leave and nothing had failed, 70 when the agent crashes again and again, 75 when the
+    coordinator is away, 76 when no main job came, 77 when a command of the main job has failed, 78 when this job cannot
+    do its work until somebody changes something.
+    """
+    from nx_dte.agent import AgentOptions, Limits, run_agent
+    from nx_dte.nx_commands import Runner
+    from nx_dte.rerun_guard import Mode, PipelineShape
+
+    options = AgentOptions(
+        directory=job["directory"],
+        runner=None if job["runner"] is None else Runner(job["runner"]),
+        mode=None if job["guard"] is None else Mode(job["guard"]),
+        shape=PipelineShape(main=job["main_job"], agent=job["agent_job"]),
+        main_timeout_s=main_timeout,
+        limits=Limits(idle_limit_s=idle_limit, lifetime_s=lifetime, grace_s=grace),
+    )
+    sys.exit(run_agent(options, os.environ))

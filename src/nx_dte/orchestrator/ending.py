@@ -1,0 +1,105 @@
+"""How the main job leaves its CI run: in order, or because it was cancelled."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nx_dte.errors import NxDteError
+from nx_dte.processes import end_marked, has_variable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from nx_dte.client import CoordinatorClient
+    from nx_dte.nx_commands import NxCheckout
+    from nx_dte.orchestrator.running import StepRunner
+
+__all__ = ["Ending"]
+
+COMPLETE_S = 60.0
+CANCEL_S = 8.5
+"""From the signal to the end of everything: a runner kills a cancelled job about 9 s after it was told."""
+TELL_S = 2.5
+TELL_FOREIGN_S = 4.0
+TERM_S = 5.0
+PINGER = "NX_DTE_PINGER="
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """The ways out."""
+
+    client: CoordinatorClient
+    checkout: NxCheckout
+    runner: StepRunner
+    env: Mapping[str, str]
+    key: str
+    """The mark of everything this job has started."""
+    job_id: str | None
+    is_ours: bool
+    say: Callable[[str], None]
+
+    def complete(self) -> None:
+        """`nx-cloud complete-ci-run`. That it fails is said, but changes nothing of what the commands came to."""
+        code = self.runner.run_for(
+            self.checkout.nx_cloud("complete-ci-run"), env=self.env, timeout_s=COMPLETE_S
+        )
+        if code == 0:
+            return
+        how = f"did not end within {COMPLETE_S:g} s" if code is None else f"ended with exit code {code}"
+        if self.is_ours and self._tell(TELL_S * 2):
+            self.say(f"complete-ci-run {how}; the coordinator was told directly")
+            return
+        self.say(f"complete-ci-run {how}; agents leave when the coordinator misses this job")
+
+    def cancel(self, *, is_opening: bool) -> None:
+        """Tell the coordinator, then end everything this job has started; within `CANCEL_S`.
+
+        A CI run that is just being opened could be opened after it was told of: so that command ends first.
+        """
+        began_at = time.monotonic()
+        if is_opening:
+            end_marked(self.key, grace_s=1.0)
+        was_told = self._tell(TELL_S) if self.is_ours else self._tell_foreign()
+        left_s = CANCEL_S - (time.monotonic() - began_at)
+        is_gone = end_marked(
+            self.key,
+            grace_s=max(0.0, min(TERM_S, left_s - 1.0)),
+            # Who could not be told now hears it from the pinger, as soon as that sees the job's shell end.
+            is_spared=lambda pid: not was_told and has_variable(pid, PINGER),
+        )
+        self.say(
+            ("the coordinator knows" if was_told else "the coordinator could not be told")
+            + (
+                "; everything this job had started is ended"
+                if is_gone
+                else "; some processes could not be ended"
+            )
+        )
+
+    def _tell(self, timeout_s: float) -> bool:
+        """Leave the CI run by the coordinator's API: what runs is cancelled, agents leave."""
+        deadline = time.monotonic() + timeout_s
+
+        def left_s() -> float:
+            return max(0.1, deadline - time.monotonic())
+
+        try:
+            run = self.client.newest_run(timeout_s=left_s(), attempts=1)
+            if run is None or run.state.is_over:
+                return True
+            if self.job_id is not None:
+                run = self.client.main_left(
+                    run.ci_run_id, job_id=self.job_id, reason="the job was told to stop", timeout_s=left_s()
+                )
+            if not run.state.is_over:
+                self.client.complete(run.ci_run_id, reason="the job was told to stop", timeout_s=left_s())
+        except NxDteError:
+            return False
+        return True
+
+    def _tell_foreign(self) -> bool:
+        words = self.checkout.nx_cloud("complete-ci-run")
+        return self.runner.run_for(words, env=self.env, timeout_s=TELL_FOREIGN_S) == 0

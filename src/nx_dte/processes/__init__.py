@@ -1,0 +1,21 @@
+"""Processes of a job: started, watched, and ended with everything they started in turn.
+
+`Child` is one of them; `end_marked` finds and ends whatever carries a job's mark, in whatever session it is by now;
+`StopSignals` remembers that the job was told to stop. This package may import `errors` only; it prints nothing.
+"""
+
+from nx_dte.processes.child import Child, LineBuffer, RunningChild, exit_code_of
+from nx_dte.processes.marking import MARK, end_marked, has_variable, marked_processes
+from nx_dte.processes.signals import StopSignals
+
+__all__ = [
+    "MARK",
+    "Child",
+    "LineBuffer",
+    "RunningChild",
+    "StopSignals",
+    "end_marked",
+    "exit_code_of",
+    "has_variable",
+    "marked_processes",
+]
