@@ -30,7 +30,7 @@ help: ## show this list
 	  /^[a-zA-Z0-9_-]+:.*## / {printf "  \033[36m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: .venv/.project node_modules/.synced $(TOOLCHAIN)/.npm/node18/.installed $(TOOLCHAIN)/.npm/yarn/.installed postgresql ## install what the project needs, into .venv, node_modules and .cache
+setup: .venv/.project node_modules/.synced $(TOOLCHAIN)/.npm/node18/.installed $(TOOLCHAIN)/.npm/yarn/.installed $(TOOLCHAIN)/.npm/gitlab-ci-local/.installed postgresql rsync ## install what the project needs, into .venv, node_modules and .cache
 	@:
 
 .PHONY: demo
@@ -148,4 +148,9 @@ $(TOOLCHAIN)/.npm/%/.installed: toolchain/%/package.json toolchain/%/package-loc
 # A server for the tests: the machine's own, else Debian's, unpacked here. Quick when there is one, so without a stamp.
 .PHONY: postgresql
 postgresql: ## find PostgreSQL, or unpack Debian's for the tests
-	@$(PYTHON) -B toolchain/postgresql.py $(TOOLCHAIN)/postgresql
+	@$(PYTHON) -B -m toolchain.postgresql $(TOOLCHAIN)/postgresql
+
+# gitlab-ci-local copies a job's files with it.
+.PHONY: rsync
+rsync: ## find rsync, or unpack Debian's for the tests
+	@$(PYTHON) -B -m toolchain.rsync $(TOOLCHAIN)/rsync

