@@ -71,6 +71,8 @@ class CiRunView(WireModel):
     token_access: TokenAccess
     main_ping_s: float
     sequence: int
+    has_failed: bool = False
+    """A task or a recorded command has finally failed; known before the run ends and has an outcome."""
 
 
 class FoundCiRun(WireModel):

@@ -176,6 +176,25 @@ async def test_a_failed_task_skips_its_dependents_and_its_output_travels(driver:
     ] == {}
 
 
+async def test_a_run_says_that_something_has_failed_before_it_is_over(driver: Driver) -> None:
+    """An agent that is released early must know how to end."""
+    run_id = (await driver.open_run())["ci_run_id"]
+    agent_id = await driver.join()
+    await driver.submit(run_id, CHAIN[:2])
+    (lease,) = (await driver.claim(agent_id))["leases"]
+    before = await driver.ask("GET", f"/api/v1/ci-runs/{run_id}")
+    await driver.report(agent_id, lease, outcome="failed", code=1)
+    after = await driver.ask("GET", f"/api/v1/ci-runs/{run_id}")
+    assert [(run["has_failed"], run["outcome"]) for run in (before, after)] == [(False, None), (True, None)]
+
+
+async def test_a_failed_record_alone_makes_a_run_a_failed_one(driver: Driver) -> None:
+    run_id = (await driver.open_run(stop_agents_on_failure=False))["ci_run_id"]
+    await driver.ask("POST", f"/api/v1/ci-runs/{run_id}/records", json=a_record(code=3))
+    run = await driver.ask("GET", f"/api/v1/ci-runs/{run_id}")
+    assert (run["state"], run["outcome"], run["has_failed"]) == ("open", None, True)
+
+
 async def test_a_closed_run_takes_nothing_more_from_its_own_job(driver: Driver) -> None:
     run_id = (await driver.open_run())["ci_run_id"]
     await driver.ask("POST", f"/api/v1/ci-runs/{run_id}/complete", json={"reason": "complete-ci-run"})

@@ -40,6 +40,7 @@ def run_view(overview: RunOverview, *, main_ping_s: float) -> wire_runs.CiRunVie
         token_access=run.token_access,
         main_ping_s=main_ping_s,
         sequence=run.sequence,
+        has_failed=run.is_failed or any(invocation.tasks_failed for invocation in overview.invocations),
     )
 
 

@@ -124,10 +124,10 @@ class Agent {
     }
   }
 
-  /** For NX_DTE_MIRROR: whether the run this agent worked for ended badly. @returns {Promise<boolean>} */
+  /** For NX_DTE_MIRROR: whether the run this agent worked for ended badly, or is sure to. @returns {Promise<boolean>} */
   async hasMainFailed() {
     const run = this.runId && (await this.coordinator.findRun().catch(() => null));
-    return Boolean(run) && run.ci_run_id === this.runId && run.outcome === 'failed';
+    return Boolean(run) && run.ci_run_id === this.runId && (run.outcome === 'failed' || run.has_failed === true);
   }
 
   /** Claims and runs until told to leave. @returns {Promise<{reason: string, message: string}>} */
