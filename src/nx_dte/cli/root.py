@@ -56,6 +56,10 @@ class LazyGroup(click.Group):
             "The main job: run nx commands, distributed over agents.",
         ),
         "agent": ("nx_dte.cli.agent:agent", "An agent job: run the tasks of a main job."),
+        "pipeline": (
+            "nx_dte.cli.pipeline:pipeline",
+            "Write the pipeline's file, and find the known faults of one.",
+        ),
         "demo": ("nx_dte.cli.demo:demo", "Distribute a real Nx run over three agents on this machine."),
     },
     context_settings={"help_option_names": ["-h", "--help"]},
