@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from nx_dte.errors import EXIT_CONFIGURATION, EXIT_COORDINATOR_LOST, EXIT_INTERNAL
+from nx_dte.processes import STOP_CODES
+from nx_dte.rerun_guard.verdict import EXIT_MIRROR
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,12 +19,14 @@ if TYPE_CHECKING:
 __all__ = ["ORDERLY", "Stopping", "Supervisor"]
 
 EXIT_GAVE_UP = 76
-EXIT_MIRROR = 77
 ORDERLY = frozenset({0, EXIT_COORDINATOR_LOST, EXIT_GAVE_UP, EXIT_MIRROR, EXIT_CONFIGURATION})
 """What an agent ends with on purpose: starting it again would change nothing."""
 LOOK_S = 0.05
 HEARS_WITHIN_S = 1.0
 """A cancelled job's processes may have been told all at once; who has not heard by then is told."""
+SAME_SIGNAL_S = 0.5
+"""Told one after the other, this job may be the next when it sees that the agent was."""
+REST_S = 1.0
 
 
 class Stopping(Protocol):
@@ -44,7 +48,9 @@ class Supervisor:
     start: Callable[[], RunningChild]
     """Start another agent process."""
     end_rest: Callable[[float], bool]
-    """End whatever an agent process has left behind, after so many seconds to go by itself; whether it is all gone."""
+    """Tell whatever an agent process has left behind to end, end it after so many seconds; whether it is all gone."""
+    exit_code_of_early_end: Callable[[], int]
+    """What a job ends with that leaves by a limit of its own."""
     log: AgentLog
     limits: Limits
     stopping: Stopping
@@ -54,7 +60,14 @@ class Supervisor:
     say: Callable[[str], None]
 
     def run(self) -> int:
-        """Supervise until the end; returns the job's exit code."""
+        """Supervise until the end; returns the job's exit code. Nothing that was started outlives it."""
+        try:
+            return self._run()
+        except BaseException:
+            self.end_rest(0.0)
+            raise
+
+    def _run(self) -> int:
         began_at = self.now()
         restarts = 0
         while True:
@@ -65,9 +78,11 @@ class Supervisor:
             self.log.end_section()
             if is_over:
                 return code
-            self.end_rest(0.0)
+            self.end_rest(REST_S if code in ORDERLY else 0.0)
             if code in ORDERLY:
                 return code
+            if code in STOP_CODES and not self._pause(SAME_SIGNAL_S):
+                return self._stopped()
             restarts = 1 if self.now() - started_at >= self.limits.steady_s else restarts + 1
             if restarts > self.limits.max_restarts:
                 self.say(
@@ -80,7 +95,7 @@ class Supervisor:
                 f"the agent crashed with {_spoken(code)}; restart {restarts} of {self.limits.max_restarts} in {pause_s:g} s"
             )
             if not self._pause(pause_s):
-                return self.stopping.exit_code
+                return self._stopped()
 
     def _live(self, child: RunningChild, began_at: float) -> tuple[int, bool]:
         """Watch one process to its end: its exit code, and whether that is the job's."""
@@ -93,7 +108,7 @@ class Supervisor:
             if was_active or self.log.running or not self.log.has_joined:
                 active_at = self.now()
             if self.stopping.received is not None:
-                self.say(f"{self.stopping.received}: leaving; what is not finished goes back to the queue")
+                self.say(f"{self._signal}: leaving; what is not finished goes back to the queue")
                 self._stop(child)
                 return self.stopping.exit_code, True
             if code is not None:
@@ -102,8 +117,19 @@ class Supervisor:
             if reason is not None:
                 self.say(f"{reason}: leaving")
                 self._stop(child)
-                return 0, True
+                return self._early_end(), True
             self.sleep(LOOK_S)
+
+    @property
+    def _signal(self) -> str:
+        return str(getattr(self.stopping.received, "name", "signal"))
+
+    def _early_end(self) -> int:
+        return self.exit_code_of_early_end() if self.stopping.received is None else self.stopping.exit_code
+
+    def _stopped(self) -> int:
+        self.say(f"{self._signal}: leaving; no agent runs")
+        return self.stopping.exit_code
 
     def _limit_reached(self, began_at: float, active_at: float) -> str | None:
         idle_s, lifetime_s = self.limits.idle_limit_s, self.limits.lifetime_s
@@ -130,7 +156,8 @@ class Supervisor:
                 child.ask_to_end()
             self.sleep(LOOK_S)
         left_s = max(0.0, self.limits.grace_s - (self.now() - began_at))
-        has_ended = self.end_rest(left_s)
+        has_ended = self.end_rest(min(left_s, REST_S))
+        child.poll()
         for line in child.lines():
             self.log.take(line)
         self.log.end_section()

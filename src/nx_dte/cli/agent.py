@@ -18,23 +18,21 @@ __all__ = ["agent"]
     type=click.FloatRange(min=0, min_open=True),
     envvar="NX_DTE_IDLE_LIMIT",
     metavar="SECONDS",
-    help="Leave, with 0, when no task has run here for this long since joining.",
+    help="Leave, with 0 or 77, when no task has run here for this long since joining. Coordinators of nx-dte only.",
 )
 @click.option(
     "--lifetime",
     type=click.FloatRange(min=0, min_open=True),
     envvar="NX_DTE_LIFETIME",
     metavar="SECONDS",
-    help="Leave, with 0, after this long; what is not finished goes back to the queue.",
+    help="Leave, with 0 or 77, after this long; what is not finished goes back to the queue.",
 )
 @click.option(
     "--main-timeout",
     type=click.FloatRange(min=0, min_open=True),
-    default=600.0,
-    show_default=True,
     envvar="NX_DTE_MAIN_TIMEOUT",
     metavar="SECONDS",
-    help="Leave, with 76, when no main job has come by then.",
+    help="Leave, with 76, when no main job has come by then. Without it 600; with a real Nx Cloud, as that has it.",
 )
 @click.option(
     "--grace",
@@ -49,7 +47,7 @@ def agent(
     *,
     idle_limit: float | None,
     lifetime: float | None,
-    main_timeout: float,
+    main_timeout: float | None,
     grace: float,
     **job: Any,
 ) -> None:
@@ -59,8 +57,8 @@ def agent(
     On SIGTERM and SIGQUIT it gives back what is not finished and ends whatever runs of it.
 
     Ends with 0 when it was told to leave and nothing had failed, 70 when the agent crashes again and again, 75 when the
-    coordinator is away, 76 when no main job came, 77 when a command of the main job has failed, 78 when this job cannot
-    do its work until somebody changes something.
+    coordinator is away, 76 when no main job came, 77 when a task or a recorded command of the main job has failed, 78
+    when this job cannot do its work until somebody changes something.
     """
     from nx_dte.agent import AgentOptions, Limits, run_agent
     from nx_dte.nx_commands import Runner

@@ -12,7 +12,8 @@ from nx_dte.cli.options import job_options
 __all__ = ["orchestrate"]
 
 
-@click.command()
+# What follows the first word of the command belongs to the command, with or without a `--` before it.
+@click.command(context_settings={"allow_interspersed_args": False})
 @click.option(
     "--stop-agents-after",
     metavar="TARGETS",
@@ -72,7 +73,9 @@ def orchestrate(
 
     commands = ([command] if command else []) + [words_of(line) for line in runs]
     if not commands:
-        raise ConfigurationError("no command: nx-dte orchestrate -- nx affected -t lint,test,build")
+        raise ConfigurationError(
+            "no command is given. Write it behind the options: nx-dte orchestrate -- nx affected -t lint,test,build"
+        )
     options = Options(
         directory=job["directory"],
         commands=tuple(commands),

@@ -6,7 +6,7 @@ from importlib import import_module
 import click
 
 import nx_dte
-from nx_dte.errors import EXIT_CONFIGURATION, NxDteError
+from nx_dte.errors import EXIT_CONFIGURATION, EXIT_INTERNAL, NxDteError
 
 __all__ = ["LazyGroup", "cli", "main"]
 
@@ -60,6 +60,7 @@ class LazyGroup(click.Group):
             "nx_dte.cli.pipeline:pipeline",
             "Write the pipeline's file, and find the known faults of one.",
         ),
+        "doctor": ("nx_dte.cli.doctor:doctor", "Check this job, image or host, and say what to fix."),
         "demo": ("nx_dte.cli.demo:demo", "Distribute a real Nx run over three agents on this machine."),
     },
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -73,7 +74,7 @@ def main() -> None:
     """Run the command line; the one place where an error becomes a message and an exit code."""
     try:
         # An option nobody knows is a configuration error: GitLab must not try the job again for it.
-        result = cli.main(prog_name="nx-dte", standalone_mode=False)
+        result = cli(prog_name="nx-dte", standalone_mode=False)
         sys.exit(result if isinstance(result, int) else 0)
     except click.exceptions.Abort:
         sys.exit(EXIT_INTERRUPTED)
@@ -83,9 +84,22 @@ def main() -> None:
     except NxDteError as error:
         click.echo(f"nx-dte: {error.message} [{error.code}]", err=True)
         sys.exit(error.exit_code)
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] == "nx_dte":
-            raise
-        needs = f"this command needs the Python package {error.name}"
+    except Exception as error:  # noqa: BLE001  # whatever else it is, it is our fault and has its own exit code
+        _end_with_fault(error)
+
+
+def _end_with_fault(error: Exception) -> None:
+    """A missing extra is the user's to install; anything else is to be reported, with its traceback."""
+    name = error.name or "nx_dte" if isinstance(error, ModuleNotFoundError) else "nx_dte"
+    if name.partition(".")[0] != "nx_dte":
+        needs = f"this command needs the Python package {name}"
         click.echo(f"nx-dte: {needs}; install nx-dte[coordinator] [configuration]", err=True)
         sys.exit(EXIT_CONFIGURATION)
+    import traceback
+
+    traceback.print_exception(error)
+    click.echo(
+        f"nx-dte: {type(error).__name__}: {error}; this is a fault of nx-dte, please report it [internal]",
+        err=True,
+    )
+    sys.exit(EXIT_INTERNAL)

@@ -1,9 +1,10 @@
 """The coordinator's client for the command line: typed, with a deadline on every call.
 
 It speaks the messages of `nx_dte.protocol` and never those of Nx. The address in NX_CLOUD_API may be a real Nx Cloud:
-`probe` finds that out and is no error. This package may import `transport`, `protocol`, `model` and `errors`.
+`probe` finds that out and is no error; `find_coordinator` is what a job asks first. This package may import `transport`, `protocol`, `model` and `errors`.
 """
 
+from nx_dte.client.access import find_coordinator
 from nx_dte.client.coordinator import (
     CoordinatorClient,
     CoordinatorRefusedError,
@@ -12,4 +13,11 @@ from nx_dte.client.coordinator import (
 )
 from nx_dte.client.environment import CloudEnvironment
 
-__all__ = ["CloudEnvironment", "CoordinatorClient", "CoordinatorRefusedError", "Presence", "Probe"]
+__all__ = [
+    "CloudEnvironment",
+    "CoordinatorClient",
+    "CoordinatorRefusedError",
+    "Presence",
+    "Probe",
+    "find_coordinator",
+]

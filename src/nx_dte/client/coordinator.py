@@ -52,7 +52,7 @@ class Presence(StrEnum):
     UNREACHABLE = "unreachable"
     """Nobody in time."""
     NOT_CONFIGURED = "not_configured"
-    """NX_CLOUD_API is not set."""
+    """NX_CLOUD_API is not set, or is no address."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +66,11 @@ class Probe:
     def is_ours(self) -> bool:
         """Whether a coordinator of ours answered, well or not."""
         return self.presence in {Presence.READY, Presence.UNREADY}
+
+    @property
+    def is_away(self) -> bool:
+        """Whether there is a coordinator, but nobody can work with it now."""
+        return self.presence in {Presence.UNREACHABLE, Presence.UNREADY}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +94,9 @@ class CoordinatorClient:
         if url is None:
             return Probe(presence=Presence.NOT_CONFIGURED, message="NX_CLOUD_API is not set")
         if not url.startswith(("http://", "https://")):
-            return Probe(presence=Presence.UNREACHABLE, message=f"NX_CLOUD_API is no http(s) address: {url}")
+            return Probe(
+                presence=Presence.NOT_CONFIGURED, message=f"NX_CLOUD_API is no http(s) address: {url}"
+            )
         caller = Caller(base_url=url, ca_files=self._ca_files())
         try:
             # Without a token: only a coordinator of ours refuses that with its realm.
@@ -114,8 +121,7 @@ class CoordinatorClient:
         while True:
             left_s = max(0.1, deadline - time.monotonic())
             probe = self.probe(timeout_s=min(PROBE_TIMEOUT_S, left_s))
-            is_away = probe.presence in {Presence.UNREACHABLE, Presence.UNREADY}
-            if not is_away or time.monotonic() + PROBE_PAUSE_S >= deadline:
+            if not probe.is_away or time.monotonic() + PROBE_PAUSE_S >= deadline:
                 return probe
             time.sleep(PROBE_PAUSE_S)
 

@@ -27,8 +27,13 @@ class SectionLog:
         self._is_gitlab = is_gitlab
         self._used: dict[str, int] = {}
 
-    def start(self, name: str, header: str, *, is_collapsed: bool = False) -> str:
-        """Begin a section and say which name it got; `end` wants that name."""
+    def start(
+        self, name: str, header: str, *, is_collapsed: bool = False, began_at: float | None = None
+    ) -> str:
+        """Begin a section and say which name it got; `end` wants that name.
+
+        GitLab shows how long a section took: from `began_at`, where that is earlier than now.
+        """
         unique = self._unique(name)
         headline = _CONTROL.sub(" ", header)
         if not self._is_gitlab:
@@ -36,7 +41,7 @@ class SectionLog:
             return unique
         options = "[collapsed=true]" if is_collapsed else ""
         self._write(
-            f"{_ERASE}section_start:{int(self._now())}:{unique}{options}\r{_ERASE}\x1b[1m{headline}\x1b[0m\n"
+            f"{_ERASE}section_start:{int(self._now() if began_at is None else began_at)}:{unique}{options}\r{_ERASE}\x1b[1m{headline}\x1b[0m\n"
         )
         return unique
 

@@ -3,6 +3,7 @@
 This package may import `errors` only; it runs nothing.
 """
 
-from nx_dte.nx_commands.checkout import NxCheckout, Runner, find_checkout
+from nx_dte.nx_commands.checkout import NxCheckout, find_checkout
+from nx_dte.nx_commands.runner import Runner, package_manager
 
-__all__ = ["NxCheckout", "Runner", "find_checkout"]
+__all__ = ["NxCheckout", "Runner", "find_checkout", "package_manager"]

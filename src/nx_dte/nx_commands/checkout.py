@@ -2,60 +2,36 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from nx_dte.errors import ConfigurationError
+from nx_dte.nx_commands.reading import read_json
+from nx_dte.nx_commands.runner import (
+    Runner,
+    folders_up_to_checkout,
+    is_yarn_classic,
+    package_manager,
+    require_program,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["NxCheckout", "Runner", "find_checkout"]
+__all__ = ["NxCheckout", "find_checkout"]
 
-OLDEST_MAJOR = 16
+OLDEST_MAJOR = 17
 """From here on `nx-cloud` comes with the `nx` package and loads its client from NX_CLOUD_API."""
+OLDEST_MAJOR_OF_OURS = 20
+"""The light client of our coordinator knows Nx from here on."""
 _NAMES = re.compile(r"\$(?:\{(NX_BASE|NX_HEAD)\}|(NX_BASE|NX_HEAD)\b)")
-
-
-class Runner(StrEnum):
-    """Who runs the programs of node_modules."""
-
-    YARN = "yarn"
-    NPM = "npm"
-    PNPM = "pnpm"
-    NPX = "npx"
-
-    @property
-    def prefix(self) -> tuple[str, ...]:
-        """What stands before `nx` or `nx-cloud`."""
-        return {
-            Runner.YARN: ("yarn",),
-            Runner.NPM: ("npx",),
-            Runner.PNPM: ("pnpm", "exec"),
-            Runner.NPX: ("npx",),
-        }[self]
-
-    @property
-    def install(self) -> str:
-        """How it brings node_modules."""
-        return {
-            Runner.YARN: "yarn install --frozen-lockfile",
-            Runner.NPM: "npm ci",
-            Runner.PNPM: "pnpm install --frozen-lockfile",
-            Runner.NPX: "npm ci",
-        }[self]
-
-
-_LOCK_FILES = {
-    "yarn.lock": Runner.YARN,
-    "pnpm-lock.yaml": Runner.PNPM,
-    "package-lock.json": Runner.NPM,
-    "npm-shrinkwrap.json": Runner.NPM,
+_SETTINGS = {
+    "NX_CLOUD_API": ("nxCloudUrl", ("NX_CLOUD_API", "NRWL_API")),
+    "NX_CLOUD_ACCESS_TOKEN": ("nxCloudAccessToken", ("NX_CLOUD_AUTH_TOKEN", "NX_CLOUD_ACCESS_TOKEN")),
 }
+"""Variable → its name in nx.json, and the variables that go before that. As Nx has it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +40,16 @@ class NxCheckout:
 
     root: Path
     runner: Runner
+    is_yarn_classic: bool = False
+    bin_folder: Path
+    """Where the programs of node_modules are."""
+    nx_version: str | None
+    """None where only yarn can say (its Plug'n'Play)."""
+
+    @property
+    def prefix(self) -> tuple[str, ...]:
+        """What stands before `nx` or `nx-cloud`. Yarn 1 would frame each command in lines of its own."""
+        return ("yarn", "--silent") if self.is_yarn_classic else self.runner.words
 
     def expanded(self, words: Sequence[str], *, variables: Mapping[str, str]) -> tuple[str, ...]:
         """The words with `$NX_BASE` and `$NX_HEAD` replaced, and nothing else.
@@ -79,85 +65,106 @@ class NxCheckout:
     def command(self, words: Sequence[str], *, variables: Mapping[str, str]) -> tuple[str, ...]:
         """The command to run for a line as users write it: `nx …` by the package manager, anything else as it is."""
         expanded = self.expanded(words, variables=variables)
-        if expanded and expanded[0] in {"nx", "nx-cloud"}:
-            return (*self.runner.prefix, *expanded)
-        return expanded
+        if not expanded or expanded[0] not in {"nx", "nx-cloud"}:
+            return expanded
+        program, *rest = expanded
+        # Yarn 1 takes the first `--` of a line away: it gets one of its own.
+        separator = ("--",) if self.is_yarn_classic and "--" in rest else ()
+        return (*self.prefix, program, *separator, *rest)
+
+    def recorded(self, words: Sequence[str], *, variables: Mapping[str, str]) -> tuple[str, ...]:
+        """`nx-cloud record -- …`; nx-cloud itself finds the command in node_modules/.bin."""
+        expanded = self.expanded(words, variables=variables)
+        # Yarn 1 would take this one away anyway, and warn: so it gets none unless there is a later one to keep.
+        separator = () if self.is_yarn_classic and "--" not in expanded else ("--",)
+        return self.nx_cloud("record", *separator, *expanded)
 
     def nx_cloud(self, *words: str) -> tuple[str, ...]:
         """`nx-cloud …` by the package manager."""
-        return (*self.runner.prefix, "nx-cloud", *words)
+        return (*self.prefix, "nx-cloud", *words)
 
     def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
         """The environment with node_modules/.bin first on PATH, as a package manager's own scripts have it."""
-        bin_folder = self.root / "node_modules" / ".bin"
-        return {**environ, "PATH": f"{bin_folder}:{environ.get('PATH', '')}"}
+        return {**environ, "PATH": f"{self.bin_folder}:{environ.get('PATH', '')}"}
+
+    def with_settings(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """The environment, and what nx.json says of address and token where the environment says nothing."""
+        settings = read_json(self.root / "nx.json")
+        found = {
+            variable: str(settings[key])
+            for variable, (key, winners) in _SETTINGS.items()
+            if settings.get(key) and not any(environ.get(name, "").strip() for name in winners)
+        }
+        return {**environ, **found}
+
+    def require_ours(self) -> None:
+        """See that our coordinator's light client knows this Nx.
+
+        Raises:
+            ConfigurationError: it is too old for it.
+        """
+        if self.nx_version is not None and _major(self.nx_version) < OLDEST_MAJOR_OF_OURS:
+            raise _too_old(self.nx_version, self.root, OLDEST_MAJOR_OF_OURS)
 
 
-def find_checkout(directory: Path, *, runner: Runner | None) -> NxCheckout:
-    """The Nx workspace that `directory` is in.
+def find_checkout(
+    directory: Path, *, runner: Runner | None, environ: Mapping[str, str] | None = None
+) -> NxCheckout:
+    """The Nx workspace that `directory` is in. Without `environ` nobody looks for the package manager's program.
 
     Raises:
-        ConfigurationError: there is none, its lock file or its Nx is missing, or its Nx is too old.
+        ConfigurationError: there is none; its lock file, its package manager or its Nx is missing; its Nx is too old.
     """
-    root = _upwards(directory, "nx.json")
+    start = directory.resolve()
+    root = next((folder for folder in (start, *start.parents) if (folder / "nx.json").is_file()), None)
     if root is None:
         raise ConfigurationError(
-            f"{directory} is in no Nx workspace: there is no nx.json in it or above it. Run nx-dte where the job has checked "
-            "out the workspace"
+            f"{start} is in no Nx workspace: there is no nx.json in it or above it. Run nx-dte where the job has checked "
+            "out the workspace, or name its folder with --directory"
         )
-    chosen = runner or _from_lock_file(root)
-    _require_nx(root, chosen)
-    return NxCheckout(root=root, runner=chosen)
-
-
-def _upwards(directory: Path, name: str) -> Path | None:
-    start = directory.resolve()
-    return next((folder for folder in (start, *start.parents) if (folder / name).is_file()), None)
-
-
-def _from_lock_file(root: Path) -> Runner:
-    """The lock file nearest to the root, in it or above it; of several in one folder the one package.json names."""
-    for folder in (root, *root.parents):
-        found = [runner for name, runner in _LOCK_FILES.items() if (folder / name).is_file()]
-        if len(found) > 1:
-            named = str(_read_json(folder / "package.json").get("packageManager", "")).partition("@")[0]
-            return next((runner for runner in found if runner.value == named), found[0])
-        if found:
-            return found[0]
-        if (folder / ".git").exists():
-            break
-    names = ", ".join(_LOCK_FILES)
-    raise ConfigurationError(
-        f"no lock file ({names}) in {root} or above it, so the package manager is not known. Commit the lock file, or name "
-        "the package manager with --runner yarn|npm|pnpm|npx"
+    chosen = runner or package_manager(root)
+    modules, version = _installed_nx(root, chosen)
+    checkout = NxCheckout(
+        root=root,
+        runner=chosen,
+        is_yarn_classic=chosen is Runner.YARN and is_yarn_classic(root),
+        bin_folder=modules / ".bin",
+        nx_version=version,
     )
+    if environ is not None:
+        require_program(chosen, root, checkout.environment(environ)["PATH"])
+    return checkout
 
 
-def _require_nx(root: Path, runner: Runner) -> None:
-    if any((folder / ".pnp.cjs").is_file() for folder in (root, *root.parents)):
-        return  # yarn without node_modules: only yarn can say what is installed
-    package = root / "node_modules" / "nx" / "package.json"
-    if not package.is_file():
+def _installed_nx(root: Path, runner: Runner) -> tuple[Path, str | None]:
+    """The node_modules that Nx is in, and its version."""
+    folders = tuple(folders_up_to_checkout(root))
+    if any((folder / ".pnp.cjs").is_file() for folder in folders):
+        return root / "node_modules", None
+    found = (folder / "node_modules" for folder in folders)
+    modules = next((folder for folder in found if (folder / "nx" / "package.json").is_file()), None)
+    if modules is None:
         raise ConfigurationError(
             f"nx is not installed in {root}. Run `{runner.install}` before nx-dte in this job"
         )
-    version = str(_read_json(package).get("version", "unknown"))
-    major = version.partition(".")[0]
-    if not major.isdecimal() or int(major) < OLDEST_MAJOR:
+    version = str(read_json(modules / "nx" / "package.json").get("version", "0 (unknown)"))
+    if _major(version) < OLDEST_MAJOR:
+        raise _too_old(version, root, OLDEST_MAJOR)
+    if not (modules / ".bin" / "nx-cloud").exists():
         raise ConfigurationError(
-            f"Nx {version} in {root} is too old: its nx-cloud cannot load another client. Update to Nx 20 "
-            "(`nx migrate`), with which nx-dte is tested"
-        )
-    if not (root / "node_modules" / ".bin" / "nx-cloud").exists():
-        raise ConfigurationError(
-            f"nx {version} is installed in {root}, but its command nx-cloud is missing from node_modules/.bin. Run "
+            f"Nx {version} is installed in {root}, but its command nx-cloud is missing from {modules / '.bin'}. Run "
             f"`{runner.install}` before nx-dte in this job, without --no-bin-links"
         )
+    return modules, version
 
 
-def _read_json(file: Path) -> dict[str, object]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+def _major(version: str) -> int:
+    major = version.partition(".")[0]
+    return int(major) if major.isdecimal() else 0
+
+
+def _too_old(version: str, root: Path, oldest: int) -> ConfigurationError:
+    return ConfigurationError(
+        f"Nx {version} in {root} is too old: nx-dte needs Nx {oldest} or newer here, and is tested with 20.8.4. Update it "
+        "with `nx migrate`, or leave nx-dte out of this job"
+    )

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nx_dte.client import Presence
 from nx_dte.errors import NxDteError
 from nx_dte.processes import end_marked, has_variable
 
@@ -21,9 +22,11 @@ __all__ = ["Ending"]
 COMPLETE_S = 60.0
 CANCEL_S = 8.5
 """From the signal to the end of everything: a runner kills a cancelled job about 9 s after it was told."""
+OPENING_S = 1.0
 TELL_S = 2.5
 TELL_FOREIGN_S = 4.0
 TERM_S = 5.0
+KILL_S = 1.0
 PINGER = "NX_DTE_PINGER="
 
 
@@ -42,64 +45,75 @@ class Ending:
     say: Callable[[str], None]
 
     def complete(self) -> None:
-        """`nx-cloud complete-ci-run`. That it fails is said, but changes nothing of what the commands came to."""
-        code = self.runner.run_for(
-            self.checkout.nx_cloud("complete-ci-run"), env=self.env, timeout_s=COMPLETE_S
-        )
+        """`nx-cloud complete-ci-run`. That it fails is said, but changes nothing of what the commands came to.
+
+        Raises:
+            StoppedError: the job was told to stop meanwhile.
+        """
+        if self.is_ours:
+            with self.runner.stopping.interrupting():
+                probe = self.client.probe()
+            if probe.presence is not Presence.READY:
+                # The command would only wait for it to come back.
+                self.say(
+                    f"WARNING: the CI run could not be ended: {probe.message}. Its agents leave by themselves, since they miss "
+                    "the coordinator, or the coordinator misses this job"
+                )
+                return
+        words = self.checkout.nx_cloud("complete-ci-run")
+        code = self.runner.run_for(words, env=self.env, timeout_s=COMPLETE_S)
         if code == 0:
             return
         how = f"did not end within {COMPLETE_S:g} s" if code is None else f"ended with exit code {code}"
-        if self.is_ours and self._tell(TELL_S * 2):
+        if self.is_ours and self._tell(TELL_S * 2, "all commands have ended", is_orderly=True):
             self.say(f"complete-ci-run {how}; the coordinator was told directly")
             return
-        self.say(f"complete-ci-run {how}; agents leave when the coordinator misses this job")
+        self.say(f"WARNING: complete-ci-run {how}; agents leave when they or the coordinator miss this job")
 
-    def cancel(self, *, is_opening: bool) -> None:
-        """Tell the coordinator, then end everything this job has started; within `CANCEL_S`.
+    def cancel(self, *, is_opening: bool, reason: str) -> None:
+        """Tell the coordinator, then end everything this job has started; within `CANCEL_S`. Heeds no further signal.
 
         A CI run that is just being opened could be opened after it was told of: so that command ends first.
         """
         began_at = time.monotonic()
         if is_opening:
-            end_marked(self.key, grace_s=1.0)
-        was_told = self._tell(TELL_S) if self.is_ours else self._tell_foreign()
-        left_s = CANCEL_S - (time.monotonic() - began_at)
+            end_marked(self.key, grace_s=OPENING_S)
+        was_told = self._tell(TELL_S, reason) if self.is_ours else self._tell_foreign()
+        left_s = CANCEL_S - KILL_S - (time.monotonic() - began_at)
         is_gone = end_marked(
             self.key,
-            grace_s=max(0.0, min(TERM_S, left_s - 1.0)),
+            grace_s=max(0.0, min(TERM_S, left_s)),
             # Who could not be told now hears it from the pinger, as soon as that sees the job's shell end.
             is_spared=lambda pid: not was_told and has_variable(pid, PINGER),
         )
-        self.say(
-            ("the coordinator knows" if was_told else "the coordinator could not be told")
-            + (
-                "; everything this job had started is ended"
-                if is_gone
-                else "; some processes could not be ended"
-            )
+        told = "the coordinator knows" if was_told else "the coordinator could not be told"
+        ended = (
+            "everything this job had started has ended" if is_gone else "some processes could not be ended"
         )
+        self.say(f"{told}; {ended}")
 
-    def _tell(self, timeout_s: float) -> bool:
-        """Leave the CI run by the coordinator's API: what runs is cancelled, agents leave."""
+    def _tell(self, timeout_s: float, reason: str, *, is_orderly: bool = False) -> bool:
+        """End the CI run by the coordinator's API. Unless it `is_orderly`, what runs of it is cancelled."""
         deadline = time.monotonic() + timeout_s
 
         def left_s() -> float:
             return max(0.1, deadline - time.monotonic())
 
         try:
-            run = self.client.newest_run(timeout_s=left_s(), attempts=1)
+            run = self.client.newest_run(timeout_s=left_s(), attempts=2)
             if run is None or run.state.is_over:
                 return True
-            if self.job_id is not None:
-                run = self.client.main_left(
-                    run.ci_run_id, job_id=self.job_id, reason="the job was told to stop", timeout_s=left_s()
-                )
-            if not run.state.is_over:
-                self.client.complete(run.ci_run_id, reason="the job was told to stop", timeout_s=left_s())
+            if is_orderly or self.job_id is None:
+                self.client.complete(run.ci_run_id, reason=reason, timeout_s=left_s())
+            else:
+                # Where other main jobs are in it, the run goes on for them.
+                self.client.main_left(run.ci_run_id, job_id=self.job_id, reason=reason, timeout_s=left_s())
         except NxDteError:
             return False
         return True
 
     def _tell_foreign(self) -> bool:
+        """Nx Cloud is spoken to by its own command only."""
         words = self.checkout.nx_cloud("complete-ci-run")
-        return self.runner.run_for(words, env=self.env, timeout_s=TELL_FOREIGN_S) == 0
+        code = self.runner.run_for(words, env=self.env, timeout_s=TELL_FOREIGN_S, heeds_signals=False)
+        return code == 0

@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nx_dte import rerun_guard
-from nx_dte.base_commit import Git, resolve
 from nx_dte.client import CoordinatorClient, Presence
-from nx_dte.errors import ConfigurationError, NxDteError
-from nx_dte.gitlab import CiEnvironment, GitLabApi, GitLabUnavailableError
+from nx_dte.errors import NxDteError
+from nx_dte.gitlab import CiEnvironment
 from nx_dte.gitlab.sections import SectionLog
 from nx_dte.nx_commands import find_checkout
 from nx_dte.orchestrator.ending import Ending
-from nx_dte.orchestrator.plan import LOCAL_VARIABLES, Step, StepKind, start_words, steps
+from nx_dte.orchestrator.plan import LOCAL_VARIABLES, StepKind, start_words, steps
+from nx_dte.orchestrator.preparing import GuardRefusedError, Preparation
 from nx_dte.orchestrator.reporting import report
-from nx_dte.orchestrator.running import JobStoppedError, StepRunner
-from nx_dte.processes import MARK, StopSignals, end_marked
+from nx_dte.orchestrator.running import StepRunner
+from nx_dte.processes import MARK, StoppedError, StopSignals, end_marked
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from nx_dte.nx_commands import NxCheckout
-    from nx_dte.orchestrator.plan import Options
+    from nx_dte.orchestrator.plan import Options, Step
+    from nx_dte.orchestrator.preparing import Prepared
 
 __all__ = ["orchestrate"]
 
-JOIN_TIMEOUT_S = 300.0
-"""What the light client waits for a first agent when nothing is set."""
-LAST_GREEN_S = 10.0
-_AWAY = frozenset({Presence.UNREACHABLE, Presence.UNREADY})
+LOCAL_END_S = 5.0
+STILL_AWAY_S = 2.0
+"""How long a coordinator is waited for that was away before the last step, too."""
 
 
 def orchestrate(options: Options, environ: Mapping[str, str]) -> int:
@@ -41,22 +39,38 @@ def orchestrate(options: Options, environ: Mapping[str, str]) -> int:
 
     Raises:
         ConfigurationError: this job cannot run Nx, or does not know its coordinator.
+        CoordinatorRefusedError: the coordinator does not take this job's token.
         NotACheckoutError: there is no git checkout.
     """
-    checkout = find_checkout(options.directory, runner=options.runner)
+    checkout = find_checkout(options.directory, runner=options.runner, environ=environ)
+    environ = checkout.with_settings(environ)
+    ci = CiEnvironment.from_environ(environ)
+    client = CoordinatorClient.from_environ(environ)
+    preparation = Preparation(
+        options=options, checkout=checkout, environ=environ, ci=ci, client=client, say=_say
+    )
     with StopSignals() as stopping:
-        job = _Job(
-            options=options,
-            checkout=checkout,
-            environ=environ,
-            ci=CiEnvironment.from_environ(environ),
-            client=CoordinatorClient.from_environ(environ),
-            key=uuid.uuid4().hex,
-            stopping=stopping,
-        )
         try:
+            with stopping.interrupting():
+                prepared = preparation.prepare()
+            job = _Job(
+                options=options,
+                checkout=checkout,
+                environ=environ,
+                ci=ci,
+                client=client,
+                key=uuid.uuid4().hex,
+                prepared=prepared,
+                runner=StepRunner(
+                    folder=checkout.root,
+                    sections=SectionLog(write=_write, now=time.time, is_gitlab=ci.is_gitlab),
+                    stopping=stopping,
+                ),
+            )
             return job.run()
-        except JobStoppedError:
+        except GuardRefusedError as refused:
+            return refused.exit_code
+        except StoppedError:
             return stopping.exit_code
 
 
@@ -68,181 +82,158 @@ class _Job:
     ci: CiEnvironment
     client: CoordinatorClient
     key: str
-    stopping: StopSignals
-
-    @property
-    def runner(self) -> StepRunner:
-        sections = SectionLog(write=_write, now=time.time, is_gitlab=self.ci.is_gitlab)
-        return StepRunner(folder=self.checkout.root, sections=sections, stopping=self.stopping)
+    prepared: Prepared
+    runner: StepRunner
 
     def run(self) -> int:
-        if self.environ.get("NX_NO_CLOUD") == "true":
-            return self._run_local("NX_NO_CLOUD=true", self._variables())
-        probe = self.client.probe_for(self.options.probe_s)
-        if probe.presence is Presence.NOT_CONFIGURED:
-            raise ConfigurationError(
-                f"{probe.message}. Set it to the coordinator's address (NX_NO_CLOUD=true runs everything in this job)"
-            )
-        if probe.presence in _AWAY:
-            return self._run_local(probe.message, self._variables())
-        self._require_identity(is_ours=probe.is_ours)
-        verdict = self._guard()
-        if not verdict.may_proceed:
-            return verdict.exit_code
-        variables = self._variables()
-        if verdict.join_timeout_s is not None:
-            variables["NX_DTE_JOIN_TIMEOUT"] = f"{self._join_timeout_s(verdict.join_timeout_s):g}"
-        return self._run_distributed(variables, is_ours=probe.is_ours)
+        why_local = self.prepared.why_local
+        return self._run_distributed() if why_local is None else self._run_local(why_local)
 
-    # ------------------------------------------------------------------------------------ before
-    def _require_identity(self, *, is_ours: bool) -> None:
-        if is_ours and self.client.cloud.token is None:
-            raise ConfigurationError(
-                "NX_CLOUD_ACCESS_TOKEN is not set, so the coordinator will refuse this job. Make it a CI/CD variable of the "
-                "project"
-            )
-        if is_ours and self.client.cloud.ci_id is None:
-            raise ConfigurationError(
-                "nothing tells this CI run from others. On GitLab CI_PIPELINE_ID does; elsewhere set NX_CI_EXECUTION_ID, "
-                "the same for main and agents"
-            )
-
-    def _guard(self) -> rerun_guard.Verdict:
-        verdict = rerun_guard.check(
-            self.ci,
-            self.client,
-            role=rerun_guard.Role.MAIN,
-            mode=self.options.mode,
-            directory=self.checkout.root if self.ci.project_dir is None else self.ci.project_dir,
-            environ=self.environ,
-            shape=self.options.shape,
-        )
-        for note in verdict.notes:
-            _say(f"guard: note: {note}")
-        _say(f"guard: {verdict.message}")
-        return verdict
-
-    def _variables(self) -> dict[str, str]:
-        """What the steps get beside the job's own variables."""
-        git = Git.open(
-            self.checkout.root,
-            self.environ,
-            fetch_timeout_s=self.options.fetch_timeout_s,
-            remote_url=self.ci.repository_url,
-        )
-        base = resolve(
-            git,
-            self.ci,
-            given_base=self.environ.get("NX_BASE") or None,
-            given_head=self.environ.get("NX_HEAD") or None,
-            last_green=self._last_green,
-            say=_say,
-        )
-        _say(f"base {base.base}: {base.reason} [{base.rule.value}]")
-        return {"NX_BASE": base.base, "NX_HEAD": base.head, MARK: self.key}
-
-    def _last_green(self, branch: str) -> str | None:
+    # ------------------------------------------------------------------------------------ alone
+    def _run_local(self, why: str) -> int:
+        self._say_loudly(f"{why}. NOTHING IS DISTRIBUTED: every task runs in this job")
+        failures: list[_Failure] = []
         try:
-            return GitLabApi(environment=self.ci).last_green_commit(branch, timeout_s=LAST_GREEN_S)
-        except GitLabUnavailableError as error:
-            _say(f"the last green commit of branch {branch} is not known: {error.message}")
-            return None
-
-    def _join_timeout_s(self, wanted_s: float) -> float:
-        """The shorter one; what cannot be read is left to the light client, which says so."""
-        try:
-            return min(float(self.environ.get("NX_DTE_JOIN_TIMEOUT") or JOIN_TIMEOUT_S), wanted_s)
-        except ValueError:
-            return wanted_s
-
-    # ------------------------------------------------------------------------------------ the run
-    def _run_local(self, why: str, variables: Mapping[str, str]) -> int:
-        _say(f"WARNING: {why}. NOTHING IS DISTRIBUTED: every task runs in this job")
-        added = {**variables, **LOCAL_VARIABLES}
-        env = self.checkout.environment({**self.environ, **added})
-        try:
-            return self._run_steps(steps(self.options, self.checkout, added, is_local=True), env)
-        except JobStoppedError:
-            end_marked(self.key, grace_s=5.0)
+            for step in self._steps():
+                if not self._goes_on_after(step, failures, is_local=True):
+                    break
+        except BaseException:
+            end_marked(self.key, grace_s=LOCAL_END_S)
             raise
+        self._say_loudly(f"everything ran in this job, nothing was distributed: {why}")
+        if self.options.junit is not None:
+            _say(f"no JUnit report: {self.options.junit} is made of what a coordinator knows")
+        return failures[0].code if failures else 0
 
-    def _run_distributed(self, variables: Mapping[str, str], *, is_ours: bool) -> int:
-        env = self.checkout.environment({**self.environ, **variables})
+    # ------------------------------------------------------------------------------ distributed
+    def _run_distributed(self) -> int:
         ending = Ending(
             client=self.client,
             checkout=self.checkout,
             runner=self.runner,
-            env=env,
+            env=self._env(is_local=False),
             key=self.key,
             job_id=self.ci.job_id,
-            is_ours=is_ours,
+            is_ours=self.prepared.is_ours,
             say=_say,
         )
         is_opening = True
         try:
-            words = start_words(self.options, is_ours=is_ours)
-            code = self.runner.run("nx-cloud " + " ".join(words), self.checkout.nx_cloud(*words), env=env)
+            words = start_words(self.options, is_ours=self.prepared.is_ours)
+            code = self.runner.run(
+                "nx-cloud " + " ".join(words), self.checkout.nx_cloud(*words), env=self._env(is_local=False)
+            )
             is_opening = False
-            if code != 0:
-                return self._after_failed_start(code, variables, is_ours=is_ours)
-            ci_run_id = self._ci_run_id() if is_ours else None
-            code = self._run_steps(steps(self.options, self.checkout, variables, is_local=False), env)
-        except JobStoppedError:
-            _say(f"{_name(self.stopping)}: this job is to stop; telling the coordinator")
-            ending.cancel(is_opening=is_opening)
+            if code == 0:
+                ci_run_id = self._ci_run_id()
+                failures = self._run_all()
+                ending.complete()
+                self._report(ci_run_id, failures)
+                return failures[0].code if failures else 0
+        except StoppedError:
+            _say(f"{self._signal}: this job is to stop; telling the coordinator")
+            ending.cancel(is_opening=is_opening, reason=f"the job was told to stop ({self._signal})")
             raise
-        ending.complete()
-        self._report(ci_run_id, code, is_ours=is_ours)
-        return code
+        except BaseException:
+            ending.cancel(is_opening=is_opening, reason="nx-dte orchestrate has failed")
+            raise
+        return self._after_failed_start(code)
 
-    def _after_failed_start(self, code: int, variables: Mapping[str, str], *, is_ours: bool) -> int:
+    @property
+    def _signal(self) -> str:
+        received = self.runner.stopping.received
+        return "signal" if received is None else received.name
+
+    def _after_failed_start(self, code: int) -> int:
         """A coordinator that went away just then never makes a good change red."""
-        probe = self.client.probe()
-        if is_ours and probe.presence in _AWAY:
-            return self._run_local(probe.message, variables)
+        if self.prepared.is_ours:
+            with self.runner.stopping.interrupting():
+                probe = self.client.probe_for(self.options.patience_s)
+            if probe.presence is not Presence.READY:
+                return self._run_local(probe.message)
         _say(f"start-ci-run ended with exit code {code}, so nothing was run; what it says stands above")
         return code
 
-    def _run_steps(self, planned: Sequence[Step], env: Mapping[str, str]) -> int:
-        """All of them, or those up to the first failure; returns the first failure's exit code."""
-        runner = self.runner
-        first_failure = 0
-        for step in planned:
-            code = runner.run(step.title, step.argv, env=env, is_collapsed=step.kind is StepKind.RECORD)
-            if code == 0:
-                continue
-            _say(f"{step.kind.value} `{step.title}` failed with exit code {code}")
-            first_failure = first_failure or code
-            if self.options.is_fail_fast:
+    def _run_all(self) -> list[_Failure]:
+        """Every step, each without the coordinator while that is away: Nx may not even load its client then."""
+        failures: list[_Failure] = []
+        patience_s = self.options.patience_s
+        for number, step in enumerate(self._steps()):
+            is_local = False
+            if self.prepared.is_ours and number > 0:
+                with self.runner.stopping.interrupting():
+                    probe = self.client.probe_for(patience_s)
+                is_local = probe.presence is not Presence.READY
+                patience_s = STILL_AWAY_S if is_local else self.options.patience_s
+                if is_local:
+                    self._say_loudly(f"{probe.message}. `{step.title}` IS NOT DISTRIBUTED")
+            if not self._goes_on_after(step, failures, is_local=is_local):
                 break
-        return first_failure
+        return failures
 
     def _ci_run_id(self) -> str | None:
+        if not self.prepared.is_ours:
+            return None
         try:
-            run = self.client.newest_run()
+            with self.runner.stopping.interrupting():
+                run = self.client.newest_run()
         except NxDteError as error:
-            _say(f"no summary: {error.message}")
+            _say(f"no summary will follow: {error.message}")
             return None
         return None if run is None else run.ci_run_id
 
-    def _report(self, ci_run_id: str | None, code: int, *, is_ours: bool) -> None:
-        if not is_ours:
+    def _report(self, ci_run_id: str | None, failures: list[_Failure]) -> None:
+        if not self.prepared.is_ours:
             _say(
                 "summary and test report come from coordinators of nx-dte only; see Nx Cloud's own links above"
             )
-        elif ci_run_id is not None:
+            return
+        if ci_run_id is None:
+            return
+        with self.runner.stopping.interrupting():
             report(
                 self.client,
                 ci_run_id,
                 checkout=self.checkout,
-                exit_code=code,
+                exit_code=failures[0].code if failures else 0,
+                failed_steps=tuple(failure.text for failure in failures),
                 junit=self.options.junit,
                 say=lambda line: _write(f"{line}\n"),
             )
 
+    # ------------------------------------------------------------------------------------ steps
+    def _steps(self) -> tuple[Step, ...]:
+        return steps(self.options, self.checkout, self.prepared.variables)
 
-def _name(stopping: StopSignals) -> str:
-    return "signal" if stopping.received is None else stopping.received.name
+    def _goes_on_after(self, step: Step, failures: list[_Failure], *, is_local: bool) -> bool:
+        """Run a step; whether the next one is to be run, too."""
+        is_record = step.kind is StepKind.RECORD
+        code = self.runner.run(
+            f"{step.title} (recorded)" if is_record and not is_local else step.title,
+            step.local_argv if is_local else step.argv,
+            env=self._env(is_local=is_local),
+            is_collapsed=is_record,
+        )
+        if code == 0:
+            return True
+        failure = _Failure(code=code, text=f"{step.kind.value} `{step.title}` failed with exit code {code}")
+        failures.append(failure)
+        _say(failure.text)
+        return not self.options.is_fail_fast
+
+    def _env(self, *, is_local: bool) -> dict[str, str]:
+        added = {**self.prepared.variables, MARK: self.key, **(LOCAL_VARIABLES if is_local else {})}
+        return self.checkout.environment({**self.environ, **added})
+
+    def _say_loudly(self, message: str) -> None:
+        mark, end = ("\x1b[1;33m", "\x1b[0m") if self.ci.is_gitlab else ("", "")
+        _say(f"{mark}WARNING: {message}{end}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Failure:
+    code: int
+    text: str
 
 
 def _write(text: str) -> None:
@@ -253,5 +244,5 @@ def _write(text: str) -> None:
 
 def _say(message: str) -> None:
     sys.stdout.flush()
-    sys.stderr.write(f"nx-dte orchestrate: {message}{os.linesep}")
+    sys.stderr.write(f"nx-dte orchestrate: {message}\n")
     sys.stderr.flush()

@@ -39,8 +39,8 @@ class Options:
     mode: Mode | None = None
     shape: PipelineShape = field(default_factory=PipelineShape)
     junit: Path | None = None
-    probe_s: float = 10.0
-    """How long to wait for a coordinator that is away before running without."""
+    patience_s: float = 10.0
+    """How long a coordinator that is away is waited for, before running without."""
     fetch_timeout_s: float = 120.0
 
 
@@ -59,6 +59,8 @@ class Step:
     title: str
     """The line as the user wrote it."""
     argv: tuple[str, ...]
+    local_argv: tuple[str, ...]
+    """The same without a coordinator: what is to be recorded is only run."""
 
 
 def words_of(line: str) -> tuple[str, ...]:
@@ -70,7 +72,9 @@ def words_of(line: str) -> tuple[str, ...]:
     try:
         words = tuple(shlex.split(line))
     except ValueError as error:
-        raise ConfigurationError(f"{line!r} cannot be split into words: {error}") from error
+        raise ConfigurationError(
+            f"{line!r} cannot be split into words: {error}. Close every quote"
+        ) from error
     if not words:
         raise ConfigurationError("an empty line is no command; give --record and --run a command each")
     return words
@@ -90,20 +94,21 @@ def start_words(options: Options, *, is_ours: bool) -> tuple[str, ...]:
     return tuple(words)
 
 
-def steps(
-    options: Options, checkout: NxCheckout, variables: Mapping[str, str], *, is_local: bool
-) -> tuple[Step, ...]:
-    """Records, then commands. Without a coordinator, what is to be recorded is only run."""
-    found = []
-    for words in options.records:
-        if is_local:
-            argv = checkout.command(words, variables=variables)
-        else:
-            # The recorded command is found in node_modules/.bin by nx-cloud itself.
-            expanded = checkout.expanded(words, variables=variables)
-            argv = checkout.nx_cloud("record", "--", *expanded)
-        found.append(Step(kind=StepKind.RECORD, title=shlex.join(words), argv=argv))
+def steps(options: Options, checkout: NxCheckout, variables: Mapping[str, str]) -> tuple[Step, ...]:
+    """Records, then commands."""
+    records = [
+        Step(
+            kind=StepKind.RECORD,
+            title=shlex.join(words),
+            argv=checkout.recorded(words, variables=variables),
+            local_argv=checkout.command(words, variables=variables),
+        )
+        for words in options.records
+    ]
+    commands = []
     for words in options.commands:
         argv = checkout.command(words, variables=variables)
-        found.append(Step(kind=StepKind.COMMAND, title=shlex.join(words), argv=argv))
-    return tuple(found)
+        commands.append(
+            Step(kind=StepKind.COMMAND, title=shlex.join(words), argv=argv, local_argv=argv),
+        )
+    return (*records, *commands)

@@ -6,6 +6,7 @@ import io
 import json
 import tarfile
 import time
+import zlib
 from typing import TYPE_CHECKING
 
 from nx_dte.errors import NxDteError
@@ -25,6 +26,7 @@ OUTPUTS_S = 20.0
 MAX_OUTPUTS = 50
 MAX_ARCHIVE_BYTES = 32 * 1024 * 1024
 """A failed task with larger outputs is reported without its own words; the job's log has them."""
+MAX_TERMINAL_BYTES = 64 * 1024 * 1024
 _GRAPHS = (
     ".nx/workspace-data/project-graph.json",
     ".nx/cache/project-graph.json",
@@ -38,10 +40,14 @@ def report(
     *,
     checkout: NxCheckout,
     exit_code: int,
+    failed_steps: tuple[str, ...],
     junit: Path | None,
     say: Callable[[str], None],
 ) -> None:
-    """Print the summary and write the JUnit report; where that cannot be done, say why in a line. Never raises."""
+    """Print the summary and write the JUnit report; where that cannot be done, say why in a line.
+
+    Raises no Exception: however it goes, the job ends as its commands did.
+    """
     try:
         run = client.run(ci_run_id)
         tasks = final_tasks(client.tasks(ci_run_id))
@@ -49,22 +55,25 @@ def report(
             run=run,
             tasks=tasks,
             exit_code=exit_code,
+            failed_steps=failed_steps,
             outputs=_outputs(client, tasks),
             roots=project_roots(checkout.root),
-            nx=" ".join((*checkout.runner.prefix, "nx")),
+            nx=" ".join((*checkout.runner.words, "nx")),
+            url=client.cloud.url,
         )
+        for line in summary_lines(made):
+            say(line)
+        if junit is not None:
+            junit.parent.mkdir(parents=True, exist_ok=True)
+            junit.write_text(junit_xml(made), encoding="utf-8")
     except NxDteError as error:
-        say(f"no summary: {error.message}")
-        return
-    for line in summary_lines(made):
-        say(line)
-    if junit is None:
-        return
-    try:
-        junit.parent.mkdir(parents=True, exist_ok=True)
-        junit.write_text(junit_xml(made), encoding="utf-8")
+        say(f"nx-dte: no summary of CI run {ci_run_id}: {error.message}")
     except OSError as error:
-        say(f"no JUnit report: {junit}: {error.strerror}")
+        say(f"nx-dte: no JUnit report: {junit}: {error.strerror}")
+    except Exception as error:  # noqa: BLE001  # a fault in what is only told must not fail what was done
+        say(
+            f"nx-dte: no summary of CI run {ci_run_id}: {type(error).__name__}: {error}; please report this fault"
+        )
 
 
 def _outputs(client: CoordinatorClient, tasks: tuple[TaskView, ...]) -> dict[str, str]:
@@ -93,8 +102,8 @@ def terminal_output(archive: bytes) -> str:
             for member in members:
                 if member.name == "terminal-output":
                     file = members.extractfile(member)
-                    return "" if file is None else file.read().decode("utf-8", "replace")
-    except (tarfile.TarError, OSError, EOFError):
+                    return "" if file is None else file.read(MAX_TERMINAL_BYTES).decode("utf-8", "replace")
+    except (tarfile.TarError, zlib.error, OSError, EOFError):
         return ""
     return ""
 

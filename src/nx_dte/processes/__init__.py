@@ -6,14 +6,16 @@
 
 from nx_dte.processes.child import Child, LineBuffer, RunningChild, exit_code_of
 from nx_dte.processes.marking import MARK, end_marked, has_variable, marked_processes
-from nx_dte.processes.signals import StopSignals
+from nx_dte.processes.signals import STOP_CODES, StoppedError, StopSignals
 
 __all__ = [
     "MARK",
+    "STOP_CODES",
     "Child",
     "LineBuffer",
     "RunningChild",
     "StopSignals",
+    "StoppedError",
     "end_marked",
     "exit_code_of",
     "has_variable",

@@ -19,6 +19,8 @@ __all__ = ["Child", "LineBuffer", "RunningChild", "exit_code_of"]
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126
 _LAST_WORDS_S = 1.0
+MAX_HELD_BYTES = 1024 * 1024
+"""A program that prints without ever ending a line does not fill our memory."""
 
 
 class RunningChild(Protocol):
@@ -61,8 +63,8 @@ class Child:
                 stderr=subprocess.STDOUT if reads_output else None,
                 process_group=0,
             )
-        except FileNotFoundError:
-            self._fail(NOT_FOUND, f"{argv[0]}: command not found")
+        except FileNotFoundError as error:
+            self._fail(NOT_FOUND, f"{error.filename or argv[0]}: not found")
         except OSError as error:
             self._fail(NOT_EXECUTABLE, f"{argv[0]}: {error.strerror}")
         if self._process is not None and self._process.stdout is not None:
@@ -91,7 +93,7 @@ class Child:
 
     def ask_to_end(self) -> None:
         """See RunningChild."""
-        if self._process is not None:
+        if self._process is not None and self._process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGTERM)
 
@@ -108,7 +110,7 @@ class Child:
 
 
 class LineBuffer:
-    """Chunks in, whole lines out."""
+    """Chunks in, whole lines out: the same lines however they were cut into chunks."""
 
     def __init__(self) -> None:
         self._chunks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
@@ -119,16 +121,14 @@ class LineBuffer:
         self._chunks.put(chunk)
 
     def take(self, *, is_over: bool) -> list[bytes]:
-        """The whole lines so far; when it `is_over` the unfinished one, too."""
-        while True:
-            try:
-                self._rest += self._chunks.get_nowait()
-            except queue.Empty:
-                break
-        lines = self._rest.splitlines(keepends=True) if b"\n" in self._rest or is_over else []
-        # bytes.splitlines also ends lines at a lone \r: progress bars go through as they come.
-        if lines and not is_over and not lines[-1].endswith((b"\n", b"\r")):
-            self._rest = lines.pop()
-        elif lines:
+        """The whole lines so far, with their ends; when it `is_over` or grows too long the unfinished one, too."""
+        parts = [self._rest]
+        while not self._chunks.empty():
+            parts.append(self._chunks.get())
+        lines = b"".join(parts).split(b"\n")
+        self._rest = lines.pop()
+        found = [line + b"\n" for line in lines]
+        if self._rest and (is_over or len(self._rest) >= MAX_HELD_BYTES):
+            found.append(self._rest)
             self._rest = b""
-        return lines
+        return found

@@ -51,14 +51,12 @@ def end_marked(
     *,
     grace_s: float,
     is_spared: Callable[[int], bool] = lambda _pid: False,
-    asks_first: bool = True,
 ) -> bool:
-    """End what carries the mark: SIGTERM, `grace_s` to go, then SIGKILL. Returns whether it is all gone.
+    """End what carries the mark: SIGTERM, `grace_s` to go, then SIGKILL, which takes a second at most.
 
-    `is_spared` names processes that may live on. Without `asks_first` they have been asked already.
+    Returns whether it is all gone. `is_spared` names processes that may live on.
     """
-    if asks_first:
-        _signal_all(_targets(key, is_spared), signal.SIGTERM)
+    _signal_all(_targets(key, is_spared), signal.SIGTERM)
     deadline = time.monotonic() + grace_s
     while _targets(key, is_spared):
         if time.monotonic() >= deadline:

@@ -77,10 +77,17 @@ def test_errors_become_one_line_and_an_exit_code(
     assert message in capsys.readouterr().err
 
 
-def test_a_missing_module_of_our_own_is_a_fault_not_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "raised", [ModuleNotFoundError("No module named 'nx_dte.oops'", name="nx_dte.oops"), KeyError("oops")]
+)
+def test_anything_else_is_a_fault_of_ours_with_its_own_exit_code_and_a_traceback(
+    raised: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def fail(**_: object) -> None:
-        raise ModuleNotFoundError("No module named 'nx_dte.oops'", name="nx_dte.oops")
+        raise raised
 
     monkeypatch.setattr(root, "cli", fail)
-    with pytest.raises(ModuleNotFoundError):
+    with pytest.raises(SystemExit) as ended:
         main()
+    said = capsys.readouterr().err
+    assert (ended.value.code, "Traceback" in said, "please report it [internal]" in said) == (70, True, True)

@@ -100,7 +100,7 @@ def test_nobody() -> None:
 def test_not_configured() -> None:
     assert CoordinatorClient.from_environ({}).probe().presence is Presence.NOT_CONFIGURED
     wrong = CoordinatorClient.from_environ({"NX_CLOUD_API": "coordinator:8720"}).probe()
-    assert (wrong.presence, "http(s)" in wrong.message) == (Presence.UNREACHABLE, True)
+    assert (wrong.presence, "http(s)" in wrong.message) == (Presence.NOT_CONFIGURED, True)
 
 
 # --------------------------------------------------------------------------------------- questions
