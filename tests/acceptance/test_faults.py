@@ -15,7 +15,7 @@ from tests.support.nx_results import RUN_FILE, read_results
 from tests.support.processes import processes_of, wait_until
 from tests.support.small_disk import SmallDisk, small_disk
 from tests.support.stage import JOB_END_S, QUICK, START_CI_RUN
-from tests.support.started import SHORT, holder, slow, start, starts_of, view_of
+from tests.support.started import SHORT, holder, slow, start, starts_of, view_of, wait_until_leased
 from tests.support.tcp_proxy import TcpProxy
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def test_a_coordinator_gone_for_good_leaves_main_to_finish(stage: Stage) -> None
     mirroring = started.pipeline.start(
         started.pipeline.prepare("mirroring", recipe.AGENT_SCRIPT, own={**MIRROR, **QUICK})
     )
-    holder(stage, started, "ui:test")
+    wait_until_leased(stage, started, "ui:test")  # by any of the three
     mirroring.wait_for_text("joined CI run", 60)
 
     started.coordinator.kill()

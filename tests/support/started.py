@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from nx_dte.demo.pipeline import Pipeline
     from tests.support.stage import Stage
 
-__all__ = ["SHORT", "Started", "holder", "slow", "start", "starts_of", "view_of"]
+__all__ = ["SHORT", "Started", "holder", "slow", "start", "starts_of", "view_of", "wait_until_leased"]
 
 # Leases and silences at a fraction of their time, where a test waits for one to run out.
 SHORT = {"NX_DTE_LEASE_S": "6", "NX_DTE_HEARTBEAT_S": "1"}
@@ -77,8 +77,8 @@ def view_of(stage: Stage, started: Started, task_id: str) -> dict[str, Any] | No
     return next((task for task in tasks if task["task_id"] == task_id), None)
 
 
-def holder(stage: Stage, started: Started, task_id: str, timeout_s: float = 60) -> Job:
-    """The agent job that runs a task, waiting until one does."""
+def wait_until_leased(stage: Stage, started: Started, task_id: str, timeout_s: float = 60) -> str:
+    """Wait until an agent runs a task; its name."""
     found: list[str] = []
 
     def is_leased() -> bool:
@@ -88,7 +88,13 @@ def holder(stage: Stage, started: Started, task_id: str, timeout_s: float = 60) 
         return bool(found)
 
     wait_until(is_leased, timeout_s, f"an agent runs {task_id}")
-    return next(job for job in started.agents if job.spec.name in found[0])
+    return found[0]
+
+
+def holder(stage: Stage, started: Started, task_id: str, timeout_s: float = 60) -> Job:
+    """The job, of those in `started.agents`, that runs a task, waiting until one does."""
+    name = wait_until_leased(stage, started, task_id, timeout_s)
+    return next(job for job in started.agents if job.spec.name in name)
 
 
 def starts_of(started: Started) -> Counter[str]:
