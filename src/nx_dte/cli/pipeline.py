@@ -1,16 +1,22 @@
 """`nx-dte pipeline …`: write the pipeline's file, and find the known faults of one."""
 
+import json
 import shlex
+import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from nx_dte.errors import ConfigurationError
 
+if TYPE_CHECKING:
+    from nx_dte.pipeline import Finding
+
 __all__ = ["pipeline"]
 
+EXIT_FAULTS = 1
 LINE_LENGTH = 110
 
 
@@ -302,3 +308,93 @@ def _made_by(context: click.Context) -> tuple[str, ...]:
             lines[-1] += " \\"
             lines.append(f"  {word}")
     return tuple(lines)
+
+
+@pipeline.command()
+@click.argument("file", type=click.Path(path_type=Path), default=Path(".gitlab-ci.yml"))
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="json: one object with a list of findings.",
+)
+@click.option(
+    "--main-slots", type=click.IntRange(min=0), metavar="M", help="Main jobs that runners take at once."
+)
+@click.option(
+    "--agent-slots", type=click.IntRange(min=0), metavar="A", help="Agents that runners take at once."
+)
+@click.option(
+    "--slots",
+    type=click.IntRange(min=0),
+    metavar="S",
+    help="The same for both, where they share their runners.",
+)
+def lint(
+    *, file: Path, format_: str, main_slots: int | None, agent_slots: int | None, slots: int | None
+) -> None:
+    """Find known faults in a .gitlab-ci.yml: what makes main and agents wait for one another, or lie.
+
+    FILE is .gitlab-ci.yml unless given; - is stdin. Local includes are read, too. docs/pipeline.md has the list of faults.
+
+    Ends with 0 when there is none, 1 when there are some, 78 when the file cannot be read.
+    """
+    from nx_dte.pipeline import Severity, Slots
+    from nx_dte.pipeline import lint as findings_of
+
+    if (main_slots is None) != (agent_slots is None):
+        raise ConfigurationError(
+            "--main-slots and --agent-slots belong together; --slots is for runners that take both"
+        )
+    if slots is not None and main_slots is not None:
+        raise ConfigurationError(
+            "--slots is for runners that take main jobs and agents, --main-slots and --agent-slots for "
+            "runners of each; give the one or the others"
+        )
+    is_stdin = str(file) == "-"
+    # What is no UTF-8 becomes a character that no YAML keyword has, so a fault of the file and not of this program.
+    text = sys.stdin.buffer.read().decode("utf-8-sig", errors="replace") if is_stdin else None
+    findings = findings_of(
+        Path("stdin") if is_stdin else file,
+        text=text,
+        slots=Slots(main=main_slots, agent=agent_slots, shared=slots),
+    )
+    if format_ == "json":
+        _say_json(findings)
+    else:
+        _say_text(findings)
+    sys.exit(EXIT_FAULTS if any(finding.severity is Severity.FAULT for finding in findings) else 0)
+
+
+def _say_text(findings: "tuple[Finding, ...]") -> None:
+    from nx_dte.pipeline.finding import Severity, advice
+
+    for finding in findings:
+        jobs = f"{', '.join(finding.jobs)}: " if finding.jobs else ""
+        kind = "" if finding.severity is Severity.FAULT else f"{finding.severity.value}: "
+        click.echo(
+            f"{finding.place.file}:{finding.place.line}: {kind}{jobs}{finding.message} [{finding.code.value}]"
+        )
+        click.echo(f"    {advice(finding.code)}")
+    count = sum(finding.severity is Severity.FAULT for finding in findings)
+    click.echo(f"nx-dte pipeline: {count or 'no'} fault{'' if count == 1 else 's'}")
+
+
+def _say_json(findings: "tuple[Finding, ...]") -> None:
+    from nx_dte.pipeline.finding import advice
+
+    rows = [
+        {
+            "code": finding.code.value,
+            "severity": finding.severity.value,
+            "file": finding.place.file,
+            "line": finding.place.line,
+            "jobs": list(finding.jobs),
+            "message": finding.message,
+            "advice": advice(finding.code),
+        }
+        for finding in findings
+    ]
+    click.echo(json.dumps({"findings": rows}, indent=2, ensure_ascii=False))

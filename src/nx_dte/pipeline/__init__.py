@@ -6,8 +6,26 @@ package may import `nx_commands` and `errors`. It asks no server, runs no progra
 the file it is given.
 """
 
+from nx_dte.pipeline.cast import Slots
+from nx_dte.pipeline.finding import FaultCode, Finding, Severity
+from nx_dte.pipeline.linting import lint
+from nx_dte.pipeline.located import CiFileError
 from nx_dte.pipeline.options import GuardJob, PipelineKind, PipelineOptions
 from nx_dte.pipeline.rendering import render
 from nx_dte.pipeline.workspace import PackageManager, Workspace, look_at
 
-__all__ = ["GuardJob", "PackageManager", "PipelineKind", "PipelineOptions", "Workspace", "look_at", "render"]
+__all__ = [
+    "CiFileError",
+    "FaultCode",
+    "Finding",
+    "GuardJob",
+    "PackageManager",
+    "PipelineKind",
+    "PipelineOptions",
+    "Severity",
+    "Slots",
+    "Workspace",
+    "lint",
+    "look_at",
+    "render",
+]

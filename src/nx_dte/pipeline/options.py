@@ -171,10 +171,10 @@ class PipelineOptions:
         }
         for option, name in names.items():
             _require_name(option, name)
-            if name.startswith(".") or name in _KEYWORDS or any(sign in name for sign in "*?["):
+            if name.startswith(".") or name in _KEYWORDS or any(sign in name for sign in "*?[$"):
                 raise ConfigurationError(
                     f"{option} {name!r} is no name for a job: GitLab hides names that start with a dot, has words of its "
-                    "own, and * ? [ stand for other characters in the guard's patterns"
+                    "own, and * ? [ $ stand for something else in the guard's patterns"
                 )
         if len(set(names.values())) != len(names):
             raise ConfigurationError("--main-job, --agent-job and --guard-job need three different names")

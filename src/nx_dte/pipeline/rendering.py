@@ -76,7 +76,7 @@ def _values(options: PipelineOptions) -> dict[str, object]:
         "artifacts_expire_in": options.artifacts_expire_in,
         "audience": options.audience,
         "before": (*options.before, *workspace.before(install if is_installed else "")),
-        "cache_folder": workspace.lock_path(f"{workspace.installation.cache_folder}/") if has_cache else None,
+        "cache_folder": workspace.lock_path(workspace.installation.cache_folder) if has_cache else None,
         "coordinator_url": options.coordinator_url,
         "git_depth": options.git_depth,
         "guard_job": options.guard_job,
