@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import os
+import time
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -19,6 +21,7 @@ from nx_dte.coordinator.api.serving import Applications, serve_until_told
 from nx_dte.coordinator.api.traffic import Traffic
 from nx_dte.coordinator.artifacts import ArtifactService, inspect_archive, open_blob_store
 from nx_dte.coordinator.auth import AuthService, StaticTokens, read_or_make
+from nx_dte.coordinator.engine.clock import Clock
 from nx_dte.coordinator.engine.gauges import Gauges
 from nx_dte.coordinator.engine.service import Engine
 from nx_dte.coordinator.engine.storage import Keeping
@@ -122,7 +125,8 @@ def _wire(settings: CoordinatorSettings, store: SqlStore, static: StaticTokens) 
         new_name=new_id,
         inspect=inspect_archive,
     )
-    retention = _retention(settings, store, artifacts, metrics)
+    clock = Clock(wall=now, monotonic=time.monotonic)
+    retention = _retention(settings, store, artifacts, metrics, clock)
     engine = Engine(
         store=store,
         keeping=Keeping(artifacts=artifacts, room=Room(retention), touch_every=retention.policy.touch_every),
@@ -138,14 +142,14 @@ def _wire(settings: CoordinatorSettings, store: SqlStore, static: StaticTokens) 
             slow_task_extra_s=settings.slow_task_extra_s,
             slow_task_unknown_s=settings.slow_task_unknown_s,
         ),
-        now=now,
+        clock=clock,
         new_id=new_id,
         reap_interval_s=settings.reap_interval_s,
     )
     auth = AuthService(
         static=static,
         repository=StoredTokens(store),
-        now=now,
+        now=clock.now,
         monotonic=asyncio.get_running_loop().time,
         count=lambda decision, reason: metrics.auth_decisions_total.labels(
             decision=decision, reason=reason
@@ -170,7 +174,11 @@ def _wire(settings: CoordinatorSettings, store: SqlStore, static: StaticTokens) 
 
 
 def _retention(
-    settings: CoordinatorSettings, store: SqlStore, artifacts: ArtifactService, metrics: Metrics
+    settings: CoordinatorSettings,
+    store: SqlStore,
+    artifacts: ArtifactService,
+    metrics: Metrics,
+    clock: Clock,
 ) -> Retention:
     policy = Policy(
         keep_runs=timedelta(seconds=settings.run_retention_s),
@@ -185,7 +193,7 @@ def _retention(
         metrics=metrics,
         policy=policy,
         interval_s=settings.retention_interval_s,
-        now=now,
+        now=clock.now,
     )
 
 
@@ -219,6 +227,10 @@ def data_folder(folder: Path) -> Iterator[None]:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
+        if error.errno not in {errno.EWOULDBLOCK, errno.EACCES}:
+            raise ConfigurationError(
+                f"the data folder {folder} cannot be locked: {error.strerror}; use a local disk"
+            ) from error
         raise ConfigurationError(
             f"another coordinator uses the data folder {folder}; stop it, or set another --data-dir"
         ) from error

@@ -44,10 +44,18 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger("nx_dte.reaper")
 class Reaper:
     """Looks at deadlines, again and again."""
 
-    def __init__(self, runner: EventRunner, interval_s: float, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        runner: EventRunner,
+        interval_s: float,
+        monotonic: Callable[[], float],
+        *,
+        set_clock: Callable[[], Awaitable[None]],
+    ) -> None:
         self._runner = runner
         self._interval_s = interval_s
         self._monotonic = monotonic
+        self._set_clock = set_clock
         self._watch = Watch(lease_s=runner.limits.lease_s, interval_s=interval_s)
         self._last = self._moment()
         self._noted_s = self._complained_s = float("-inf")
@@ -60,6 +68,7 @@ class Reaper:
 
         Returns by how much they were moved; nothing when another coordinator was there, or it was a moment only.
         """
+        await self._set_clock()
         moment = self._moment()
         now = moment.wall
 
@@ -89,6 +98,7 @@ class Reaper:
 
         Everything in a round happens at its beginning, so a process that is frozen in its midst blames nobody.
         """
+        await self._set_clock()
         moment = self._moment()
         if self._watch.was_away(self._last, moment):
             await self.start_over()

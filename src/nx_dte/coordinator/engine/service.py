@@ -16,9 +16,7 @@ from nx_dte.coordinator.engine.runner import EventRunner
 from nx_dte.coordinator.engine.storage import Storage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from datetime import datetime
-
+    from nx_dte.coordinator.engine.clock import Clock
     from nx_dte.coordinator.engine.storage import Keeping
     from nx_dte.coordinator.scheduler.context import Limits
     from nx_dte.coordinator.store.base import Store
@@ -36,7 +34,7 @@ class Engine:
         keeping: Keeping,
         metrics: Metrics,
         limits: Limits,
-        now: Callable[[], datetime],
+        clock: Clock,
         new_id: IdFactory,
         reap_interval_s: float = 0.5,
     ) -> None:
@@ -46,7 +44,7 @@ class Engine:
             actor=Actor(notifier=self.notifier, metrics=metrics),
             metrics=metrics,
             limits=limits,
-            now=now,
+            now=clock.now,
             new_id=new_id,
         )
         self.limits = limits
@@ -55,7 +53,9 @@ class Engine:
         self.queries = Queries(self._runner, self.notifier)
         self.storage = Storage(self._runner, keeping, metrics)
         self.cache = Cache(self._runner, self.storage, keeping.touch_every)
-        self.reaper = Reaper(self._runner, reap_interval_s, time.monotonic)
+        self.reaper = Reaper(
+            self._runner, reap_interval_s, time.monotonic, set_clock=lambda: clock.set_by(store)
+        )
 
     async def check(self) -> None:
         """Raise when the store cannot be read or written."""

@@ -229,6 +229,10 @@ class Reads(RetentionReads, Protocol):
         """Live agents not heard of since."""
         ...
 
+    def server_time(self) -> datetime | None:
+        """What time it is where the database is; None if that is this very machine."""
+        ...
+
     def leases_expired_at(self, moment: datetime) -> tuple[Lease, ...]:
         """Live leases whose deadline has passed."""
         ...

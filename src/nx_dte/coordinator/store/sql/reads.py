@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import zlib
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, exists, func, or_, select
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 _RUNS, _JOBS, _AGENTS, _LEASES = tables.ci_runs.c, tables.ci_run_jobs.c, tables.agents.c, tables.leases.c
 _INVOCATIONS, _EVENTS, _CACHE = tables.invocations.c, tables.events.c, tables.cache_entries.c
 
+SERVER_TIME = select(func.clock_timestamp())
 RUN = pick(mapping.CI_RUN).where(_RUNS.ci_run_id == bindparam("ci_run_id"))
 NEWEST_RUN = (
     pick(mapping.CI_RUN)
@@ -276,6 +278,12 @@ class SqlReads(RetentionReads):
 
     def agents_seen_before(self, moment: datetime) -> tuple[Agent, ...]:
         return self._all(mapping.AGENT, AGENTS_SEEN_BEFORE, moment=moment)
+
+    def server_time(self) -> datetime | None:
+        if self._connection.dialect.name != "postgresql":
+            return None
+        told: datetime = self._connection.execute(SERVER_TIME).scalar_one()
+        return told.astimezone(UTC)
 
     def leases_expired_at(self, moment: datetime) -> tuple[Lease, ...]:
         return self._all(mapping.LEASE, LEASES_EXPIRED, moment=moment)
