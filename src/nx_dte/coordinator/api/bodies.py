@@ -6,14 +6,21 @@ stops at it, so a gzip bomb costs no more memory than an honest request.
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from typing import TYPE_CHECKING
 
-from nx_dte.coordinator.api.errors import MalformedError, RequestTooLargeError, error_response
+from nx_dte.coordinator.api.errors import (
+    MalformedError,
+    RequestTooLargeError,
+    UnavailableError,
+    error_response,
+)
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+PATIENCE_S = 60.0  # for the next piece of a body: a sender silent for so long has gone, or is frozen
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
 _REWRITTEN = frozenset({b"content-encoding", b"content-length", b"content-type", b"transfer-encoding"})
 
@@ -21,9 +28,10 @@ _REWRITTEN = frozenset({b"content-encoding", b"content-length", b"content-type",
 class JsonBodyMiddleware:
     """Hands the application a complete, unpacked JSON body."""
 
-    def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, *, max_bytes: int, patience_s: float = PATIENCE_S) -> None:
         self._app = app
         self._max_bytes = max_bytes
+        self._patience_s = patience_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Buffer the body of a POST; leave everything else alone."""
@@ -36,7 +44,7 @@ class JsonBodyMiddleware:
                 return  # the client went away while sending; nobody waits for an answer
             encoding = dict(scope["headers"]).get(b"content-encoding", b"identity").strip().lower()
             body = self._unpack(body, encoding.decode("latin-1"))
-        except (MalformedError, RequestTooLargeError) as error:
+        except (MalformedError, RequestTooLargeError, UnavailableError) as error:
             await error_response(error)(scope, receive, send)
             return
         headers = [(name, value) for name, value in scope["headers"] if name not in _REWRITTEN]
@@ -48,7 +56,13 @@ class JsonBodyMiddleware:
     async def _read(self, receive: Receive) -> bytes | None:
         body = bytearray()
         while True:
-            message = await receive()
+            try:
+                async with asyncio.timeout(self._patience_s):
+                    message = await receive()
+            except TimeoutError as error:
+                raise UnavailableError(
+                    f"nothing came for {self._patience_s:g} s in the middle of a request; send it again"
+                ) from error
             if message["type"] != "http.request":
                 return None
             body += message.get("body", b"")

@@ -25,6 +25,14 @@ if TYPE_CHECKING:
     from nx_dte.settings import CoordinatorSettings
 
 BACKLOG = 2048
+# How a connection notices that its client's machine has gone without a word; accepted sockets inherit it.
+_PATIENCE = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4),
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 120_000),
+)
 KEEP_ALIVE_S = 120  # longer than proxies and clients keep a connection, so that they close it, not we
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("nx_dte.serving")
@@ -82,10 +90,10 @@ async def serve_until_told(settings: CoordinatorSettings, served: Applications) 
     In order: /readyz says 503 for `shutdown_notice_s`; long-polls are answered and no connection is taken any more;
     requests in progress have `shutdown_grace_s` to end. /metrics stays until the last of them has.
     """
-    listeners = [_listen(settings.listen)]
+    listeners = [listen(settings.listen)]
     servers = [_server(served.api)]
     if settings.metrics_listen != "off":
-        listeners.append(_listen(settings.metrics_listen))
+        listeners.append(listen(settings.metrics_listen))
         servers.append(_server(served.metrics))
     told = _Told()
     loop = asyncio.get_running_loop()
@@ -168,15 +176,23 @@ def _server(app: ASGIApp) -> _Server:
     )
 
 
-def _listen(address: str) -> socket.socket:
+def listen(address: str) -> socket.socket:
+    """A socket that listens on HOST:PORT.
+
+    Raises:
+        ConfigurationError: the address is not ours, or taken.
+    """
     host, port = split_address(address)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         raise ConfigurationError(
             f"cannot listen on {address}: {error.strerror}; choose another address"
         ) from error
+    for level, option, value in _PATIENCE:
+        listener.setsockopt(level, option, value)
+    return listener
 
 
 def _url(listener: socket.socket) -> str:

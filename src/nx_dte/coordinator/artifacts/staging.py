@@ -12,7 +12,7 @@ import hashlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from nx_dte.coordinator.artifacts.errors import ArtifactTooLargeError, NoSpaceError
+from nx_dte.coordinator.artifacts.errors import ArtifactTooLargeError, NoSpaceError, UploadCutError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -20,16 +20,18 @@ if TYPE_CHECKING:
     from typing import BinaryIO, Self
 
 BUFFER = 1024 * 1024
+PATIENCE_S = 120.0  # a sender that says nothing for so long has gone without a word, or is frozen
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class StagedUpload:
     """A temporary file that goes away unless it is published."""
 
-    def __init__(self, path: Path, limit: int) -> None:
+    def __init__(self, path: Path, limit: int, *, patience_s: float = PATIENCE_S) -> None:
         self.path = path
         self.size = 0
         self._limit = limit
+        self._patience_s = patience_s
         self._hash = hashlib.sha256()
         self._file: BinaryIO | None = None
 
@@ -44,9 +46,10 @@ class StagedUpload:
         Raises:
             ArtifactTooLargeError: as soon as the limit is passed.
             NoSpaceError: the disk is full.
+            UploadCutError: nothing more comes.
         """
         buffer = bytearray()
-        async for chunk in body:
+        async for chunk in self._in_time(body):
             self.size += len(chunk)
             if self.size > self._limit:
                 raise ArtifactTooLargeError(
@@ -58,6 +61,19 @@ class StagedUpload:
                 await asyncio.to_thread(self._write, bytes(buffer))
                 buffer.clear()
         await asyncio.to_thread(self._finish, bytes(buffer))
+
+    async def _in_time(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        while True:
+            try:
+                async with asyncio.timeout(self._patience_s):
+                    chunk = await anext(body, None)
+            except TimeoutError as error:
+                raise UploadCutError(
+                    f"nothing came for {self._patience_s:g} s after {self.size} bytes of an artifact; upload it again"
+                ) from error
+            if chunk is None:
+                return
+            yield chunk
 
     def _write(self, data: bytes) -> None:
         with space_errors():
