@@ -96,6 +96,23 @@ chaos: setup ## kill, freeze, cut off and fill up everything at random, and chec
 bench: setup ## measure cost per task and completions a second
 	$(BIN)/python -m benchmarks
 
+##@ Images
+.PHONY: wheel
+wheel: setup ## pack the project into the one file that all images install
+	@rm -f dist/nx_dte-*.whl
+	@$(BIN)/hatchling build -t wheel -d dist
+
+# make images BASES=stand-in CA_FILE=corporate.pem; images/README.md has what these are for.
+BASES := auto
+IMAGES := $(PYTHON) -B -m toolchain.images
+IMAGE_FLAGS := --bases $(BASES) $(if $(NODE),--node $(NODE)) $(if $(CA_FILE),--ca-file $(CA_FILE))
+.PHONY: images
+images: wheel ## build the runner image for each Node, and the coordinator's; one: make image/runner NODE=20
+	@$(IMAGES) build $(IMAGE_FLAGS)
+
+image/%: wheel
+	@$(IMAGES) build $* $(IMAGE_FLAGS)
+
 ##@ Upkeep
 .PHONY: docs
 docs: setup ## write the reference pages that are generated from code
@@ -112,8 +129,7 @@ lock: .venv/.made ## resolve the Python locks anew (hashes, no addresses)
 	$(UV) pip compile $(LOCK_FLAGS) --upgrade requirements/bootstrap.in -o requirements/bootstrap.txt
 	$(UV) pip compile $(LOCK_FLAGS) --upgrade --all-extras pyproject.toml requirements/dev.in -o requirements/dev.txt
 	$(UV) pip compile $(LOCK_FLAGS) --upgrade --all-extras pyproject.toml -c requirements/dev.txt -o requirements/coordinator.txt
-
-
+	$(UV) pip compile $(LOCK_FLAGS) --upgrade pyproject.toml -c requirements/dev.txt -o requirements/runner.txt
 
 .PHONY: clean
 clean: ## remove everything that setup and tests made
