@@ -9,7 +9,7 @@ __all__ = ["first_error_line", "plain_text", "tail"]
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 _UNFIT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 _ERROR = re.compile(
-    r"\berror\b|\bfail(?:ed|ure|s)?\b|\bexception\b|\bassert|[A-Za-z]Error\b|[✖✗✘●]", re.IGNORECASE
+    r"\berror\b|\bfail(?:ed|s)?\b|\bfailures?\b|\bexception\b|\bassert|[A-Za-z]Error\b|[✖✗✘●]", re.IGNORECASE
 )
 _BOILERPLATE = re.compile(r"^(?:> |\$ |yarn run |npm (?:ERR|error)! )|\b0 (?:errors?|fail)", re.IGNORECASE)
 MAX_LINE = 200
