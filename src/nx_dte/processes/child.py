@@ -105,8 +105,9 @@ class Child:
         stream = self._process.stdout if self._process is not None else None
         if stream is None:
             return
-        while chunk := os.read(stream.fileno(), 65_536):
-            self._lines.put(chunk)
+        with stream:
+            while chunk := os.read(stream.fileno(), 65_536):
+                self._lines.put(chunk)
 
 
 class LineBuffer:

@@ -10,6 +10,7 @@ import contextlib
 import os
 import signal
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,14 +37,7 @@ def has_variable(pid: int, entry: str) -> bool:
 
 def marked_processes(key: str) -> set[int]:
     """Ids of the living processes with `NX_DTE_JOB_KEY=key`, and of all their descendants; never the caller's own."""
-    parents = _parents()
-    parents.pop(os.getpid(), None)
-    found = {pid for pid in parents if has_variable(pid, f"{MARK}={key}")}
-    before = -1
-    while before != len(found):
-        before = len(found)
-        found |= {pid for pid, parent in parents.items() if parent in found}
-    return found
+    return {process.pid for process in _family(key, frozenset())}
 
 
 def end_marked(
@@ -56,23 +50,50 @@ def end_marked(
 
     Returns whether it is all gone. `is_spared` names processes that may live on.
     """
-    _signal_all(_targets(key, is_spared), signal.SIGTERM)
+    known: set[_Process] = set()
+
+    def left() -> set[int]:
+        # Who was found once belongs to it still when its parent has gone first.
+        living = _family(key, frozenset(known))
+        known.update(living)
+        return {process.pid for process in living if not is_spared(process.pid)}
+
+    _signal_all(left(), signal.SIGTERM)
     deadline = time.monotonic() + grace_s
-    while _targets(key, is_spared):
+    while left():
         if time.monotonic() >= deadline:
             break
         time.sleep(_LOOK_S)
     for _ in range(_KILL_ROUNDS):  # one that is being looked for may start another
-        left = _targets(key, is_spared)
-        if not left:
+        pids = left()
+        if not pids:
             return True
-        _signal_all(left, signal.SIGKILL)
+        _signal_all(pids, signal.SIGKILL)
         time.sleep(_LOOK_S)
-    return not _targets(key, is_spared)
+    return not left()
 
 
-def _targets(key: str, is_spared: Callable[[int], bool]) -> set[int]:
-    return {pid for pid in marked_processes(key) if not is_spared(pid)}
+@dataclass(frozen=True, slots=True)
+class _Process:
+    """One process for good: ids are used again, but not within the same tick."""
+
+    pid: int
+    started_at: str
+
+    parent: int = field(compare=False)
+
+
+def _family(key: str, known: frozenset[_Process]) -> set[_Process]:
+    """Who is marked or known, and all their descendants."""
+    living = _living()
+    living.pop(os.getpid(), None)
+    found = {each for each in living.values() if each in known or has_variable(each.pid, f"{MARK}={key}")}
+    before = -1
+    while before != len(found):
+        before = len(found)
+        pids = {each.pid for each in found}
+        found |= {each for each in living.values() if each.parent in pids}
+    return found
 
 
 def _signal_all(pids: set[int], number: signal.Signals) -> None:
@@ -81,15 +102,16 @@ def _signal_all(pids: set[int], number: signal.Signals) -> None:
             os.kill(pid, number)
 
 
-def _parents() -> dict[int, int]:
-    """Process id → parent's id (proc(5), fields 3 and 4 of stat); what has ended and is only not waited for is left out."""
+def _living() -> dict[int, _Process]:
+    """Every process by its id (proc(5): fields 3, 4 and 22 of stat); what has ended and only waits to be waited for is not."""
     found = {}
     for folder in _PROC.iterdir():
         if not folder.name.isdigit():
             continue
         with contextlib.suppress(OSError, ValueError, IndexError):
             text = (folder / "stat").read_text(encoding="utf-8", errors="replace")
-            state, parent = text[text.rindex(")") + 2 :].split(" ", 2)[:2]
-            if state not in {"Z", "X"}:
-                found[int(folder.name)] = int(parent)
+            fields = text[text.rindex(")") + 2 :].split(" ")
+            if fields[0] not in {"Z", "X"}:
+                pid = int(folder.name)
+                found[pid] = _Process(pid, fields[19], int(fields[1]))
     return found
