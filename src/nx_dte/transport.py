@@ -21,7 +21,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-__all__ = ["Answer", "Caller", "NoAnswerError", "within"]
+__all__ = [
+    "Answer",
+    "Caller",
+    "CertificateFile",
+    "CertificatesUnusableError",
+    "NoAnswerError",
+    "certificates_in",
+    "within",
+]
 
 T = TypeVar("T")
 
@@ -35,6 +43,21 @@ class NoAnswerError(NxDteError):
     """Nobody answered in time."""
 
     code = "no_answer"
+
+
+class CertificatesUnusableError(NxDteError):
+    """A file of certificates cannot be used."""
+
+    code = "certificates_unusable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateFile:
+    """What a file of certificates to trust holds."""
+
+    count: int
+    expired: int
+    """How many of its authorities' certificates are past their time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,3 +211,22 @@ def within(timeout_s: float, work: Callable[[], T]) -> T:
     if error is not None:
         raise error
     return result  # type: ignore[return-value]  # no error: this is what `work` gave
+
+
+def certificates_in(file: Path) -> CertificateFile:
+    """Read a file in the way every call will.
+
+    Raises:
+        CertificatesUnusableError: it cannot be read, or holds nothing that can be trusted.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(cafile=str(file))
+    except ssl.SSLError as error:
+        raise CertificatesUnusableError(f"it holds no certificate in PEM form ({error.reason})") from error
+    except OSError as error:
+        raise CertificatesUnusableError(error.strerror or str(error)) from error
+    now = time.time()
+    authorities = context.get_ca_certs()
+    expired = [held for held in authorities if ssl.cert_time_to_seconds(str(held["notAfter"])) < now]
+    return CertificateFile(count=context.cert_store_stats()["x509"], expired=len(expired))
