@@ -31,6 +31,8 @@ class _Rule:
     condition: str
     why: str
     is_never: bool = False
+    is_kept: bool = False
+    """A newer commit does not cancel the pipeline."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,15 +146,16 @@ def _workflow_rules(options: PipelineOptions) -> tuple[_Rule, ...]:
                 is_never=is_never,
             )
         )
-    if PipelineKind.BRANCHES in kinds and options.is_default_branch_only:
+    if PipelineKind.BRANCHES in kinds:
         condition = "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH"
-        rules.append(_Rule(condition=condition, why="Of the branches, the default one."))
-    elif PipelineKind.BRANCHES in kinds:
+        why = "The default branch. Each push is compared with the one before, so a newer one cancels none of them."
+        rules.append(_Rule(condition=condition, why=why, is_kept=True))
+    if PipelineKind.BRANCHES in kinds and not options.is_default_branch_only:
         if PipelineKind.MERGE_REQUESTS in kinds:
             condition = '$CI_COMMIT_BRANCH && $CI_OPEN_MERGE_REQUESTS && $CI_PIPELINE_SOURCE == "push"'
             why = "A branch with a merge request has that one's pipeline, and no second one."
             rules.append(_Rule(condition=condition, why=why, is_never=True))
-        rules.append(_Rule(condition="$CI_COMMIT_BRANCH", why="Branches."))
+        rules.append(_Rule(condition="$CI_COMMIT_BRANCH", why="Other branches."))
     if PipelineKind.TAGS in kinds:
         rules.append(_Rule(condition="$CI_COMMIT_TAG", why="Tags."))
     return tuple(rules)

@@ -154,6 +154,7 @@ def _specs(instance: Instance, pipeline: Pipeline, text: CiText) -> Iterator[Job
     added = rules.workflow_variables(text.workflow, context)
     if added is None:
         raise ApiError(400, "Pipeline filtered out by workflow rules.")
+    pipeline.is_kept = rules.is_kept(text.workflow, context)
     context = rules.Context(
         variables={**context.variables, **variables.plain(added), **variables.plain(pipeline.variables)},
         changes=context.changes,
@@ -209,6 +210,7 @@ def _cancel_redundant(instance: Instance, pipeline: Pipeline) -> None:
             or older.ref != pipeline.ref
             or older.id >= pipeline.id
             or older.sha == pipeline.sha
+            or older.is_kept
             or older.status.is_completed
         ):
             continue

@@ -196,6 +196,8 @@ class Pipeline:
     status: JobStatus = JobStatus.CREATED
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    is_kept: bool = False
+    """A newer commit does not cancel it."""
 
     @property
     def source_ref(self) -> str:

@@ -12,16 +12,18 @@ from tests.support.gitlab.errors import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from tests.support.gitlab.ci_file.job_spec import Variable
 
-__all__ = ["Changes", "Context", "applied", "is_wanted_by_only", "workflow_variables"]
+__all__ = ["Changes", "Context", "applied", "is_kept", "is_wanted_by_only", "workflow_variables"]
 
 # What GitLab gives a job that has neither rules nor only, where there is no workflow:rules either.
 _DEFAULT_ONLY = ("branches", "tags")
 _RULE_KEYS = {
     "if", "changes", "exists", "when", "allow_failure", "variables", "start_in", "interruptible", "needs",
 }  # fmt: skip
+_WORKFLOW_RULE_KEYS = _RULE_KEYS | {"auto_cancel"}
 
 
 class Changes(Protocol):
@@ -54,11 +56,25 @@ def workflow_variables(workflow: Mapping[str, Any], context: Context) -> Mapping
     if rules is None:
         return {}
     for rule in rules:
-        if _matches(rule, context):
+        if _matches(rule, context, _WORKFLOW_RULE_KEYS):
             if rule.get("when", "always") == "never":
                 return None
             return variables_of(rule.get("variables") or {})
     return None
+
+
+def is_kept(workflow: Mapping[str, Any], context: Context) -> bool:
+    """Whether the pipeline is not to be cancelled by a newer commit: `auto_cancel:on_new_commit: none`."""
+    matching = (rule for rule in workflow.get("rules") or () if _matches(rule, context, _WORKFLOW_RULE_KEYS))
+    first: Mapping[str, Any] = next(matching, {})
+    wanted = first.get("auto_cancel") or workflow.get("auto_cancel") or {}
+    if not set(wanted) <= {"on_new_commit"} or wanted.get("on_new_commit") not in {
+        None,
+        "conservative",
+        "none",
+    }:
+        raise ApiError(400, f"this stand-in does not know auto_cancel {wanted}")
+    return wanted.get("on_new_commit") == "none"
 
 
 def applied(spec: JobSpec, rules: Sequence[Mapping[str, Any]], context: Context) -> JobSpec | None:
@@ -94,8 +110,10 @@ def is_wanted_by_only(raw: Mapping[str, Any], context: Context) -> bool:
     return not ("except" in raw and _policy_matches(raw["except"], context))
 
 
-def _matches(rule: Mapping[str, Any], context: Context) -> bool:
-    unknown = set(rule) - _RULE_KEYS
+def _matches(
+    rule: Mapping[str, Any], context: Context, known: AbstractSet[str] = frozenset(_RULE_KEYS)
+) -> bool:
+    unknown = set(rule) - known
     if unknown or "needs" in rule:
         raise ApiError(400, f"this stand-in does not know {sorted(unknown) or ['needs']} in rules")
     if "if" in rule and not is_true(str(rule["if"]), context.variables):
