@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -31,6 +32,7 @@ LEAVE_S = 60.0
 TESTS = "yarn nx run-many -t test --projects=ui,util --parallel=2"
 BUILDS = "yarn nx run-many -t build --projects=shop,docs --parallel=2"
 LOST_S = 4
+LOST = {"NX_DTE_COORDINATOR_LOST_S": str(LOST_S)}
 MIRROR = {"NX_DTE_MIRROR": "1"}
 MIRRORED = "NX_DTE_MIRROR=1"
 OTHER_OUTPUTS = """{
@@ -80,13 +82,9 @@ def test_a_frozen_agent_that_wakes_up_late_changes_nothing(stage: Stage) -> None
 
 
 def test_a_coordinator_gone_for_good_leaves_main_to_finish(stage: Stage) -> None:
-    started = start(
-        stage,
-        [START_CI_RUN, TESTS],
-        agents=2,
-        slow_test_s=4,
-        variables={"NX_DTE_COORDINATOR_LOST_S": str(LOST_S)},
-    )
+    """Whatever else its script does with the coordinator, nothing turns red for want of it."""
+    rest = ["yarn nx-cloud record -- echo all the same", "yarn nx-cloud complete-ci-run"]
+    started = start(stage, [START_CI_RUN, TESTS, *rest], agents=2, slow_test_s=4, variables=LOST)
     mirroring = started.pipeline.start(
         started.pipeline.prepare("mirroring", recipe.AGENT_SCRIPT, own={**MIRROR, **QUICK})
     )
@@ -96,12 +94,55 @@ def test_a_coordinator_gone_for_good_leaves_main_to_finish(stage: Stage) -> None
     started.coordinator.kill()
 
     assert started.main.wait(JOB_END_S) == 0
-    assert f"the coordinator is lost for more than {LOST_S} s" in warnings(started.main)
+    said = warnings(started.main)
+    assert f"the coordinator is lost for more than {LOST_S} s" in said
+    assert "all the same" in [line.text for line in started.main.lines]
+    assert "not recorded" in said
+    assert "The CI run was not completed" in said
     assert set(codes(started.main).values()) == {0}
     assert {"ui:test", "util:test"} <= set(codes(started.main))
     assert [agent.wait(LEAVE_S) for agent in started.agents] == [0, 0]
     assert mirroring.wait(LEAVE_S) == 75
     assert "lost the coordinator" in mirroring.log
+
+
+def test_a_coordinator_back_too_late_learns_that_main_did_the_work(stage: Stage) -> None:
+    """The run is none the worse for it: what its agent still holds is no broken-off command."""
+    started = start(stage, [START_CI_RUN, TESTS], agents=1, slow_test_s=6, settings=SHORT, variables=LOST)
+    agent = holder(stage, started, "ui:test")
+    signal_all(agent.spec.clone, signal.SIGSTOP)
+    started.coordinator.kill()
+    started.main.wait_for_text("run in this job instead of on agents", 60)
+    signal_all(started.main.spec.clone, signal.SIGSTOP)  # however long it takes to start, main is still at it
+    started.coordinator.start()
+    signal_all(started.main.spec.clone, signal.SIGCONT)
+
+    assert started.main.wait(JOB_END_S) == 0
+    api, ci_id = stage.api(started.coordinator), str(started.pipeline.pipeline_id)
+    wait_until(lambda: (api.ci_run(ci_id) or {})["ended_at"] is not None, 60, "the run has ended")
+    ci_run = api.ci_run(ci_id) or {}
+    assert (ci_run["state"], ci_run["outcome"]) == ("finished", "succeeded")
+    signal_all(agent.spec.clone, signal.SIGCONT)
+    assert agent.wait(LEAVE_S) == 0
+
+
+def test_a_coordinator_that_lost_its_data_is_left_by_all(stage: Stage) -> None:
+    started = start(stage, [START_CI_RUN, TESTS], agents=1, slow_test_s=4)
+    spec = started.pipeline.prepare("mirroring", recipe.AGENT_SCRIPT, own={**MIRROR, **QUICK})
+    mirroring = started.pipeline.start(spec)
+    wait_until_leased(stage, started, "ui:test")
+    mirroring.wait_for_text("joined CI run", 60)
+
+    started.coordinator.kill()
+    shutil.rmtree(started.coordinator.folder / "coordinator")
+    started.coordinator.start()
+
+    assert started.main.wait(JOB_END_S) == 0
+    assert "there is no CI run" in warnings(started.main)
+    assert set(codes(started.main).values()) == {0}
+    assert started.agents[0].wait(LEAVE_S) == 0
+    assert mirroring.wait(LEAVE_S) == 75
+    assert "the coordinator has forgotten this agent" in mirroring.log
 
 
 def test_without_a_coordinator_from_the_start_nx_itself_fails(stage: Stage) -> None:
@@ -227,6 +268,25 @@ def test_outputs_over_the_limit_leave_their_task_to_main(stage: Stage) -> None:
     assert "shop:build" not in starts_of(started)
 
 
+def test_outputs_that_are_spoilt_on_their_way_leave_their_task_to_main(stage: Stage) -> None:
+    """The coordinator takes none of them, and nobody's task has failed."""
+    coordinator = stage.coordinator()
+    with TcpProxy([("127.0.0.1", coordinator.port)]) as proxy:
+        proxy.spoil_uploads(1000)
+        started = start(
+            stage,
+            [START_CI_RUN, "yarn nx run util:build"],
+            agents=1,
+            coordinator=coordinator,
+            variables={"NX_CLOUD_API": proxy.url},
+        )
+        assert started.main.wait(JOB_END_S) == 0
+        assert started.agents[0].wait(LEAVE_S) == 0
+    assert "util:build's outputs could not be stored: the upload has sha256" in warnings(started.main)
+    assert codes(started.main) == {"util:build": 0}
+    assert (started.main.spec.clone.path / "dist/libs/util/index.js").exists()
+
+
 @pytest.fixture
 def tiny(stage: Stage) -> Iterator[tuple[CoordinatorProcess, SmallDisk]]:
     """A coordinator that has all it keeps on a disk of 24 MiB."""
@@ -246,9 +306,8 @@ def test_a_full_disk_leaves_the_rest_to_main(
 ) -> None:
     """Neither outputs nor reports can be kept any more; with space again the next run is as any other."""
     coordinator, disk = tiny
-    lost = {"NX_DTE_COORDINATOR_LOST_S": str(LOST_S)}
     started = start(
-        stage, [START_CI_RUN, TESTS], agents=1, slow_test_s=4, variables=lost, coordinator=coordinator
+        stage, [START_CI_RUN, TESTS], agents=1, slow_test_s=4, variables=LOST, coordinator=coordinator
     )
     holder(stage, started, "ui:test")
     ballast = disk.fill(disk.folder)
@@ -259,7 +318,7 @@ def test_a_full_disk_leaves_the_rest_to_main(
     assert started.agents[0].wait(LEAVE_S) == 0
 
     ballast.unlink()
-    again = start(stage, [START_CI_RUN, TESTS], agents=1, variables=lost, coordinator=coordinator)
+    again = start(stage, [START_CI_RUN, TESTS], agents=1, variables=LOST, coordinator=coordinator)
     assert again.main.wait(JOB_END_S) == 0
     assert warnings(again.main) == ""
 

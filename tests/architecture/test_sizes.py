@@ -8,7 +8,7 @@ import pytest
 MAX_MODULE_LINES = 500
 MAX_FUNCTION_LINES = 60
 # docs/why.md says why these two.
-MAX_LIGHT_CLIENT_LINES = 2700
+MAX_LIGHT_CLIENT_LINES = 2800
 MAX_ARCHIVE_LINES = 800
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -146,6 +146,41 @@ test('a silent server is given up on', async (t) => {
   await assert.rejects(clientOf(url).json('GET', '/', undefined, { timeoutS: 0.2 }), /no answer for 0.2 s/);
 });
 
+test('a 404 that is not in our words is a proxy without a coordinator, and asked again', async (t) => {
+  const error = { code: 'not_found', message: 'there is no agent 7', next: '' };
+  let calls = 0;
+  const url = await serve(t, (_, response) => {
+    if (++calls <= 2) return void response.writeHead(404).end('404 page not found\n');
+    response.writeHead(404).end(JSON.stringify({ error }));
+  });
+  await assert.rejects(clientOf(url, 0).json('GET', '/'), {
+    name: 'CoordinatorUnreachable',
+    message: /\(HTTP 404: 404 page not found\)/,
+  });
+  await assert.rejects(clientOf(url, 5).json('GET', '/'), { name: 'CoordinatorError', code: 'not_found' });
+  assert.equal(calls, 3, 'in our words it is final');
+});
+
+test('who waits for a coordinator that is away says so, once', async (t) => {
+  /** @type {string[]} */
+  const said = [];
+  const { writeSync } = fs;
+  t.mock.method(fs, 'writeSync', (/** @type {any[]} */ ...call) => {
+    if (!String(call[1]).startsWith('[nx-dte]')) return Reflect.apply(writeSync, fs, call);
+    said.push(String(call[1]));
+    return call[1].length;
+  });
+  let calls = 0;
+  const url = await serve(t, (_, response) => void (++calls < 4 ? response.writeHead(503).end() : response.end('{}')));
+  const hasWaited = performance.now.bind(performance);
+  t.mock.method(performance, 'now', () => hasWaited() + calls * 2000);
+  await clientOf(url, 100).json('GET', '/', undefined, { patienceS: 100 });
+  assert.equal(calls, 4);
+  assert.deepEqual(said, [
+    `[nx-dte] The coordinator at ${url} cannot be reached (HTTP 503). Check NX_CLOUD_API and that it is running. Trying again for 100 s.\n`,
+  ]);
+});
+
 test('nobody listening is told with the address', async () => {
   await assert.rejects(
     clientOf('http://127.0.0.1:1').json('GET', '/'),
@@ -166,6 +201,45 @@ test('an upload sends the file with its digest and size, also a second time', as
   });
   const answer = await clientOf(url, 1).upload('/artifact', { file, digest: 'sha256:00', size: 300_000 });
   assert.deepEqual(answer, { length: 300_000, digest: 'sha256:00', size: '300000' });
+});
+
+/** @param {import('node:test').TestContext} t */
+function aSmallFile(t) {
+  const file = path.join(fs.mkdtempSync(path.join(os.tmpdir(), 'nx-dte-test-')), 'a');
+  t.after(() => fs.rmSync(path.dirname(file), { recursive: true }));
+  fs.writeFileSync(file, 'archive');
+  return { file, digest: 'sha256:00', size: 7 };
+}
+
+for (const code of ['digest_mismatch', 'upload_cut']) {
+  test(`an upload that was spoilt on its way (${code}) is sent again, a few times`, async (t) => {
+    const refusal = JSON.stringify({ error: { code, message: 'other bytes arrived', next: 'upload it again' } });
+    let calls = 0;
+    let spoilt = 2;
+    const url = await serve(t, async (request, response) => {
+      const body = await bodyOf(request);
+      if (++calls <= spoilt) return void response.writeHead(400).end(refusal);
+      response.end(JSON.stringify({ body: String(body) }));
+    });
+    const archive = aSmallFile(t);
+    assert.deepEqual(await clientOf(url, 100).upload('/', archive), { body: 'archive' });
+    assert.equal(calls, 3);
+    spoilt = Number.POSITIVE_INFINITY;
+    calls = 0;
+    await assert.rejects(clientOf(url, 100).upload('/', archive), { name: 'CoordinatorError', code });
+    assert.equal(calls, 4, 'a way that always spoils is no way');
+  });
+}
+
+test('an upload that took long and failed has all its patience still before it', async (t) => {
+  let calls = 0;
+  const url = await serve(t, async (request, response) => {
+    await bodyOf(request);
+    response.writeHead(++calls === 1 ? 502 : 200).end('{"ok": true}');
+  });
+  const clock = performance.now.bind(performance);
+  t.mock.method(performance, 'now', () => clock() + calls * 60_000); // the first attempt takes a minute
+  assert.deepEqual(await clientOf(url, 1).upload('/', aSmallFile(t)), { ok: true });
 });
 
 for (const status of [413, 507]) {

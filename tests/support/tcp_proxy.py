@@ -1,6 +1,6 @@
 """A TCP proxy that can be told to misbehave: between clients and coordinators, or coordinators and their database.
 
-It forwards bytes and knows nothing of HTTP. Several upstreams are taken in turn; one that refuses a connection is
+It forwards bytes and knows next to nothing of HTTP. Several upstreams are taken in turn; one that refuses a connection is
 passed over, as a load balancer would. Everything can be changed while connections are open:
 
     with TcpProxy([("127.0.0.1", port)]) as proxy:
@@ -10,6 +10,7 @@ passed over, as a load balancer would. Everything can be changed while connectio
         proxy.is_stalled = True     # accept, but let no byte through
         proxy.delay_s = 0.5         # each answer's first bytes wait
         proxy.cut_answers(2)        # the next two answers end in their middle
+        proxy.spoil_uploads(2)      # of the next two PUTs one byte arrives wrong
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class TcpProxy:
         self.accepted = 0
         """Connections taken so far."""
         self._answers_to_cut = 0
+        self._uploads_to_spoil = 0
         self._turn = itertools.count()
         self._open = _Connections()
         self._loop = asyncio.new_event_loop()
@@ -71,6 +73,10 @@ class TcpProxy:
     def cut_answers(self, count: int) -> None:
         """Let the next `count` answers break off in their middle."""
         self._answers_to_cut += count
+
+    def spoil_uploads(self, count: int) -> None:
+        """Let one byte of each of the next `count` PUTs' bodies arrive as another."""
+        self._uploads_to_spoil += count
 
     def start(self) -> None:
         """Listen; the port is known afterwards."""
@@ -176,9 +182,14 @@ class TcpProxy:
     async def _forward(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_answer: bool
     ) -> None:
+        is_upload = False
         with contextlib.suppress(OSError):
             while data := await reader.read(_CHUNK):
                 if not is_answer:
+                    is_upload = is_upload or data.startswith(b"PUT ")
+                    if is_upload and self._uploads_to_spoil > 0 and not data.endswith(b"\r\n\r\n"):
+                        is_upload, self._uploads_to_spoil = False, self._uploads_to_spoil - 1
+                        data = data[:-1] + bytes([data[-1] ^ 1])
                     for said, instead in self.replaced.items():
                         data = data.replace(said, instead)
                 while self.is_stalled:  # noqa: ASYNC110 - set by another thread; an event would be no simpler

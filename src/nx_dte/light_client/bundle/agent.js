@@ -13,7 +13,7 @@ const { connect, EXIT, ExitWith, requireCiId } = require('./commands');
 const { currentCommit } = require('./environment');
 const { parseFlags } = require('./flags');
 const { ExecutorPool } = require('./executor-pool');
-const { CoordinatorError, CoordinatorUnreachable, sleep } = require('./http');
+const { CoordinatorError, CoordinatorUnreachable, sleep, uptime } = require('./http');
 const { log } = require('./log');
 const { getSearchPaths, nxVersion, probe } = require('./nx-internals');
 
@@ -68,34 +68,34 @@ class Agent {
     const { agentTimeoutS } = this.environment;
     const job = { ci_id: ciId, environment, job_id: jobId, commit: currentCommit(), nx_version: nxVersion() };
     const identity = { ...job, agent_key: this.key, name, instance, type, is_main: this.isMain };
-    const startedAt = Date.now();
+    const startedAt = uptime();
     let nextWordAt = startedAt;
     for (;;) {
-      const answer = await this.patiently(() => this.coordinator.join(identity, WAIT_S));
+      const answer = await this.patiently((waitS) => this.coordinator.join(identity, waitS));
       if (answer.decision !== 'wait') {
         this.agentId = answer.agent_id;
         this.runId = answer.ci_run_id ?? this.runId;
         this.heartbeatS = answer.heartbeat_s ?? this.heartbeatS;
         return answer;
       }
-      const waitedS = Math.round((Date.now() - startedAt) / 1000);
+      const waitedS = Math.round((uptime() - startedAt) / 1000);
       if (waitedS >= agentTimeoutS) return answer;
-      if (Date.now() >= nextWordAt) {
-        nextWordAt = Date.now() + 60_000;
+      if (uptime() >= nextWordAt) {
+        nextWordAt = uptime() + 60_000;
         log.info(`waiting for the main job of ${ciId} (${waitedS} s; gives up after ${agentTimeoutS} s) …`);
       }
     }
   }
 
-  /** Asks again while the coordinator is away, for as long as an agent may. @template T @param {() => Promise<T>} call @returns {Promise<T>} */
+  /** Asks again while the coordinator is away, for as long as an agent may. @template T @param {(waitS: number) => Promise<T>} call @returns {Promise<T>} */
   async patiently(call) {
-    const startedAt = Date.now();
+    const startedAt = uptime();
     for (let failed = 1; ; failed++, await sleep(1000)) {
       try {
-        return await call();
+        return await call(failed > 1 ? 0 : WAIT_S); // once away, it is only asked whether it is back
       } catch (error) {
         if (!(error instanceof CoordinatorUnreachable) || this.stopped) throw error;
-        const lostS = (Date.now() - startedAt) / 1000 - WAIT_S;
+        const lostS = (uptime() - startedAt) / 1000 - WAIT_S;
         // Never on the first failure: this process may have been frozen, not the coordinator.
         if (failed > 1 && lostS > this.environment.coordinatorLostS) {
           throw new ExitWith(
@@ -137,7 +137,7 @@ class Agent {
       const early = await Promise.race([this.pool.ready, this.pool.broken, this.toldToLeave]);
       if (early) return early;
       for (;;) {
-        const claim = this.patiently(() => this.coordinator.claim(this.agentId, [...this.holding.keys()], WAIT_S));
+        const claim = this.patiently((waitS) => this.coordinator.claim(this.agentId, [...this.holding.keys()], waitS));
         const claimed = await Promise.race([claim, this.pool.broken, this.unfit]);
         if (claimed.reason === 'mismatch') return claimed;
         for (const lease of claimed.leases)
@@ -297,6 +297,10 @@ async function startAgent(environment) {
     if (error instanceof ExitWith && error.code === EXIT.coordinatorLost) error.code = mirror(error.code, 0);
     if (error instanceof CoordinatorError && REFUSALS.has(error.status)) {
       throw new ExitWith(mirror(EXIT.refused, 1), error.message);
+    }
+    if (error instanceof CoordinatorError && error.code === 'not_found') {
+      const why = `the coordinator has forgotten this agent, so its data was lost or restored from a backup; leaving.`;
+      throw new ExitWith(mirror(EXIT.coordinatorLost, 0), `${why} ${error.message}`);
     }
     throw error;
   }

@@ -10,7 +10,7 @@ const readline = require('node:readline');
 const { ArchiveError } = require('./archive');
 const { Coordinator, id } = require('./coordinator');
 const { firstDifference } = require('./fingerprint');
-const { CoordinatorError } = require('./http');
+const { CoordinatorError, DAMAGED } = require('./http');
 const { log } = require('./log');
 const { internals, probe, setSearchPaths } = require('./nx-internals');
 const { endTasks } = require('./process-tree');
@@ -239,13 +239,13 @@ class Executor {
 }
 
 /**
- * No space for these outputs is nobody's fault: main runs the task itself. Outputs that no archive may hold, or that the
- * coordinator finds unsafe, are the task's.
+ * No space for these outputs, or a way that spoils them again and again, is nobody's fault: main runs the task itself.
+ * Outputs that no archive may hold, or that the coordinator finds unsafe, are the task's.
  * @param {any} error
  */
 function notStored(error) {
   const isRefused = error instanceof CoordinatorError;
-  if (isRefused && [413, 507].includes(error.status)) {
+  if (isRefused && ([413, 507].includes(error.status) || DAMAGED.has(error.code))) {
     return { outcome: 'not_stored', artifact_id: null, message: error.message.slice(0, 4000) };
   }
   const isUnfit = error instanceof ArchiveError && error.code !== 'io_failed';

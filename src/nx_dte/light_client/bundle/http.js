@@ -5,12 +5,18 @@ const http = require('node:http');
 const https = require('node:https');
 const { pipeline } = require('node:stream');
 const zlib = require('node:zlib');
+const { log } = require('./log');
 
 const PROTOCOL = '1';
 const GZIP_FROM_BYTES = 16 * 1024;
 /** 500 and 507: the coordinator is unwell, or its database's disk is full. It may be well again in a minute. */
 const TRANSIENT = new Set([429, 500, 502, 503, 504, 507]);
 const NO_SPACE = 507;
+const NOT_FOUND = 404;
+/** Other bytes arrived than were sent. Nobody's fault but the way's, so they are sent again, a few times. */
+const DAMAGED = new Set(['digest_mismatch', 'upload_cut']);
+const SEND_AGAIN = 3;
+const SAY_AFTER_MS = 3000;
 
 /** The coordinator answered, and said no. `code` is stable, `message` says what to do next. */
 class CoordinatorError extends Error {
@@ -33,6 +39,8 @@ class CoordinatorUnreachable extends Error {
 
 /** @param {number} ms @returns {Promise<void>} */
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+/** Milliseconds by a clock that nobody sets: what deadlines are measured with. */
+const uptime = () => performance.now();
 
 class HttpClient {
   /** @param {{baseUrl: string, token: string, retries: number, patienceS: number, noTimeouts: boolean}} environment */
@@ -42,6 +50,7 @@ class HttpClient {
     this.retries = retries;
     this.patienceS = patienceS;
     this.noTimeouts = noTimeouts;
+    this.isAway = false;
     this.transport = baseUrl.startsWith('https:') ? https : http;
     this.connections = new this.transport.Agent({ keepAlive: true, maxSockets: 32 });
   }
@@ -75,12 +84,13 @@ class HttpClient {
    */
   async upload(path, { file, digest, size }, headers = {}) {
     const all = { ...headers, 'content-length': size, 'content-type': 'application/gzip', 'nx-dte-digest': digest };
-    return this.retrying(this.patienceS, async () => {
+    const attempt = async () => {
       const response = await this.request('PUT', path, all, 60_000, (out) => {
         pipeline(fs.createReadStream(file), out, () => {}); // `out` tells how it ended
       });
       return this.parse(await this.readBody(response));
-    });
+    };
+    return this.retrying(this.patienceS, attempt, { mayTakeLong: true });
   }
 
   /** The body as a stream; whoever reads it checks the digest and asks again. @param {string} path */
@@ -88,14 +98,26 @@ class HttpClient {
     return this.retrying(this.patienceS, () => this.request('GET', path, {}, 60_000, (out) => out.end()));
   }
 
-  /** @template T @param {number} patienceS @param {() => Promise<T>} attempt @returns {Promise<T>} */
-  async retrying(patienceS, attempt) {
-    const giveUpAt = Date.now() + patienceS * 1000;
+  /**
+   * @template T @param {number} patienceS @param {() => Promise<T>} attempt
+   * @param {{mayTakeLong?: boolean}} [options] one attempt may outlast all patience, which begins with its failure then
+   * @returns {Promise<T>}
+   */
+  async retrying(patienceS, attempt, { mayTakeLong = false } = {}) {
+    let startedAt = uptime();
     for (let failed = 0; ; failed++) {
       try {
-        return await attempt();
+        const answer = await attempt();
+        this.isAway = false;
+        return answer;
       } catch (error) {
-        if (!(error instanceof CoordinatorUnreachable) || failed >= this.retries || Date.now() >= giveUpAt) throw error;
+        const { code, message } = /** @type {any} */ (error);
+        const mayPass = error instanceof CoordinatorUnreachable || (DAMAGED.has(code) && failed < SEND_AGAIN);
+        if (failed === 0 && mayTakeLong) startedAt = uptime();
+        const lostMs = uptime() - startedAt;
+        if (!mayPass || failed >= this.retries || lostMs >= patienceS * 1000) throw error;
+        if (lostMs > SAY_AFTER_MS && !this.isAway) log.info(`${message} Trying again for ${patienceS} s.`);
+        this.isAway ||= lostMs > SAY_AFTER_MS;
         await sleep(Math.min(5000, 200 * 2 ** failed) * (0.5 + Math.random() / 2));
       }
     }
@@ -152,9 +174,12 @@ class HttpClient {
     const status = response.statusCode ?? 0;
     const text = await this.readBody(response);
     const { code, message, next } = errorIn(text);
-    const isFinal = !TRANSIENT.has(status) || (isUpload && status === NO_SPACE);
+    // A 404 that is not in our words is a proxy's that has no coordinator behind it now.
+    const isTransient = TRANSIENT.has(status) || (status === NOT_FOUND && !message);
+    const isFinal = !isTransient || (isUpload && status === NO_SPACE);
     if (!isFinal) {
-      const reason = message ? `HTTP ${status}: ${message}` : `HTTP ${status}`;
+      const said = message ?? text.trim().slice(0, 200);
+      const reason = said ? `HTTP ${status}: ${said}` : `HTTP ${status}`;
       return new CoordinatorUnreachable(this.baseUrl, reason, next && sentence(next));
     }
     if (message) return new CoordinatorError(status, code, withNext(message, next));
@@ -186,4 +211,4 @@ function withNext(message, next = '') {
   return `${message.replace(/\.$/, '')}. ${sentence(next)}`;
 }
 
-module.exports = { HttpClient, CoordinatorError, CoordinatorUnreachable, sleep };
+module.exports = { HttpClient, CoordinatorError, CoordinatorUnreachable, DAMAGED, sleep, uptime };

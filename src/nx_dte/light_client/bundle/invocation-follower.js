@@ -7,7 +7,7 @@ const { constants } = require('node:os');
 const fs = require('node:fs');
 const path = require('node:path');
 const { Agent } = require('./agent');
-const { CoordinatorUnreachable, sleep } = require('./http');
+const { CoordinatorUnreachable, sleep, uptime } = require('./http');
 const { recordHash } = require('./invocation-plan');
 const { limit } = require('./limit');
 const { log } = require('./log');
@@ -48,8 +48,9 @@ class InvocationFollower {
     this.isOver = false;
     this.sequence = 0;
     this.notStored = 0;
-    this.lastSignAt = Date.now(); // of any agent that could run our tasks
-    this.lastEndAt = Date.now(); // of any task
+    this.lastSignAt = uptime(); // of any agent that could run our tasks
+    this.lastEndAt = uptime(); // of any task
+    this.lastWord = ''; // of the coordinator about this command
   }
 
   /** @param {any} task @param {import('./invocation-plan').Hit} hit */
@@ -80,7 +81,7 @@ class InvocationFollower {
       await this.settled();
       const unfinished = [...this.plan.tasks.keys()].filter((taskId) => !(taskId in this.statuses));
       if (unfinished.length === 0) return this.statuses;
-      return await this.finishHere(this.notStored > 0 ? NOT_STORED : 'the coordinator cancelled this command');
+      return await this.finishHere(this.notStored > 0 ? NOT_STORED : this.lastWord);
     } finally {
       forgetSignals();
       await this.ownAgent?.leave('no_more_work', { patienceS: 0 });
@@ -89,22 +90,23 @@ class InvocationFollower {
 
   /** @returns {Promise<any>} null: the coordinator is lost for good */
   async poll() {
-    const waitS = this.isOver ? 0 : WAIT_S;
-    const query = { after: this.sequence, invocationId: this.invocationId, waitS, patienceS: 0 };
-    for (let lostAt = 0; ; await sleep(1000)) {
+    const query = { after: this.sequence, invocationId: this.invocationId, patienceS: 0 };
+    for (let failed = 0, lostAt = 0; ; failed++, await sleep(1000)) {
+      const waitS = this.isOver || failed > 0 ? 0 : WAIT_S;
+      const dueAt = uptime() + waitS * 1000;
       try {
-        const answer = await this.coordinator.events(this.plan.run.ci_run_id, query);
-        if (lostAt) log.info('the coordinator is back.');
+        const answer = await this.coordinator.events(this.plan.run.ci_run_id, { ...query, waitS });
+        if (failed > 0) log.info('the coordinator is back.');
         this.sequence = Math.max(this.sequence, answer.sequence);
         return answer;
       } catch (error) {
         if (!(error instanceof CoordinatorUnreachable)) throw error;
-        if (!lostAt)
-          log.warn(
-            `${error.message} Trying again for ${this.environment.coordinatorLostS} s, then this job goes on alone.`,
-          );
-        lostAt ||= Date.now();
-        if (Date.now() - lostAt > this.environment.coordinatorLostS * 1000) return null;
+        const { coordinatorLostS } = this.environment;
+        if (failed === 0) {
+          lostAt = Math.min(uptime(), dueAt); // one that hangs is lost since it should have answered
+          log.warn(`${error.message} Trying again for ${coordinatorLostS} s, then this job goes on alone.`);
+          // Never given up on the first failure: this process may have been frozen, not the coordinator.
+        } else if (uptime() - lostAt > coordinatorLostS * 1000) return null;
       }
       if (this.fault) throw this.fault;
     }
@@ -114,11 +116,12 @@ class InvocationFollower {
   async hear(event) {
     if (this.fault) throw this.fault;
     if (SAID_ALOUD.has(event.kind) && event.message) log.info(event.message);
+    if (event.kind === 'invocation_finished') this.lastWord = event.message.replace(/\.$/, '');
     const task = this.plan.tasks.get(event.task_id)?.task;
     if (!task || this.plan.hits.has(task.id)) return;
     if (event.kind === 'task_leased') await this.start(task);
     if (event.kind !== 'task_finished') return;
-    this.lastEndAt = Date.now();
+    this.lastEndAt = uptime();
     if (event.reason === 'not_stored' && event.message) {
       if (this.notStored++ < NAMED_AT_MOST) log.warn(event.message);
     }
@@ -147,7 +150,7 @@ class InvocationFollower {
     task.startTime = started_at ? Date.parse(started_at) : Date.now();
     task.endTime = ended_at ? Date.parse(ended_at) : Date.now();
     const isGood = outcome === 'succeeded';
-    let terminalOutput = artifact ? '' : (event.message ?? '');
+    let terminalOutput = artifact ? '' : `${event.message ?? ''}\n`;
     if (artifact && event.agent_id !== this.ownAgent?.agentId) {
       const restored = await this.outputs.restore(task.outputs, artifact.artifact_id);
       terminalOutput = restored.terminalOutput;
@@ -201,7 +204,7 @@ class InvocationFollower {
 
   /** Nothing may wait without a deadline: no agent → main works itself; no end at all → an error. @param {any} invocation */
   joinIn(invocation) {
-    const now = Date.now();
+    const now = uptime();
     const { joinTimeoutS, mainTimeoutS } = this.environment;
     if (invocation.agents_live > 0) this.lastSignAt = now;
     if (now - this.lastEndAt > mainTimeoutS * 1000) {
@@ -234,7 +237,7 @@ class InvocationFollower {
   async finishHere(why) {
     await Promise.all(this.settling);
     this.ownAgent?.close();
-    if (this.invocationId) this.coordinator.cancel(this.invocationId, 'taken_back').catch(() => {});
+    const isTold = this.takeBack();
     const { tasks, options, context } = this.plan;
     const isBad = (/** @type {string} */ taskId) => ['failure', 'skipped'].includes(this.statuses[taskId] ?? '');
     for (const [taskId, { dependencies }] of tasks) {
@@ -268,7 +271,18 @@ class InvocationFollower {
       { ...options, lifeCycle },
       { ...context, taskGraph, hasher },
     );
+    // It may be back by now, and would take a command that is still open when main ends for one that broke off.
+    if (!(await isTold)) await this.takeBack();
     return Object.assign(this.statuses, results);
+  }
+
+  /** @returns {Promise<boolean>} whether the coordinator knows now that main does the rest */
+  async takeBack() {
+    if (!this.invocationId) return true;
+    return this.coordinator.cancel(this.invocationId, 'taken_back').then(
+      () => true,
+      () => false,
+    );
   }
 
   cancelOnSignal() {

@@ -6,7 +6,7 @@
  */
 const { spawn } = require('node:child_process');
 const { Coordinator } = require('./coordinator');
-const { CoordinatorError, sleep } = require('./http');
+const { CoordinatorError, sleep, uptime } = require('./http');
 const { jobShell, isAlive } = require('./process-tree');
 
 const LONGEST_JOB_MS = 7 * 24 * 3600 * 1000;
@@ -31,11 +31,11 @@ function startPinger(environment, runId, jobId, pingS) {
 async function run(config) {
   const { environment, runId, jobId, pingS, shell } = JSON.parse(Buffer.from(config, 'base64').toString('utf8'));
   const coordinator = new Coordinator({ ...environment, patienceS: 60 });
-  const endBy = Date.now() + LONGEST_JOB_MS;
+  const endBy = uptime() + LONGEST_JOB_MS;
   let nextPing = 0;
-  while (isAlive(shell) && Date.now() < endBy) {
-    if (Date.now() >= nextPing) {
-      nextPing = Date.now() + pingS * 1000;
+  while (isAlive(shell) && uptime() < endBy) {
+    if (uptime() >= nextPing) {
+      nextPing = uptime() + pingS * 1000;
       // Not awaited: a coordinator that hangs must not keep us from seeing the shell end.
       coordinator.ping(runId, jobId).then(
         (answer) => OVER.has(answer.state) && process.exit(0),

@@ -1,0 +1,48 @@
+'use strict';
+const assert = require('node:assert/strict');
+const { test } = require('node:test');
+const { CoordinatorUnreachable } = require('../../src/nx_dte/light_client/bundle/http.js');
+const { InvocationFollower } = require('../../src/nx_dte/light_client/bundle/invocation-follower.js');
+
+/**
+ * A follower of a coordinator that answers what the test says, and how long each answer took.
+ * @param {import('node:test').TestContext} t @param {({takesS: number, answer?: any})[]} answers
+ */
+function follow(t, answers) {
+  let uptimeS = 0;
+  t.mock.method(performance, 'now', () => uptimeS * 1000);
+  /** @type {number[]} */
+  const waits = [];
+  const events = async (/** @type {string} */ _run, /** @type {{waitS: number}} */ { waitS }) => {
+    waits.push(waitS);
+    const { takesS, answer } = answers.shift() ?? assert.fail('asked more often than it should');
+    uptimeS += takesS;
+    if (answer) return answer;
+    throw new CoordinatorUnreachable('http://coordinator.test', `no answer for ${takesS} s`);
+  };
+  const follower = Object.assign(Object.create(InvocationFollower.prototype), {
+    coordinator: { events },
+    environment: { coordinatorLostS: 60 },
+    plan: { run: { ci_run_id: 'run' } },
+    sequence: 7,
+  });
+  return { follower, waits };
+}
+
+test('one that hangs is lost since it should have answered, not since that was noticed', async (t) => {
+  const { follower, waits } = follow(t, [{ takesS: 50 }, { takesS: 30 }, { takesS: 30 }]);
+  assert.equal(await follower.poll(), null);
+  assert.deepEqual(waits, [20, 0, 0], 'once it is away it is only asked whether it is back');
+});
+
+test('one that refuses is lost since it did', async (t) => {
+  const { follower } = follow(t, [{ takesS: 19 }, { takesS: 59 }, { takesS: 2 }]);
+  assert.equal(await follower.poll(), null);
+});
+
+test('who was frozen itself asks once more before it goes on alone', async (t) => {
+  const answer = { sequence: 9, events: [] };
+  const { follower } = follow(t, [{ takesS: 3600 }, { takesS: 0, answer }]);
+  assert.equal(await follower.poll(), answer);
+  assert.equal(follower.sequence, 9);
+});
