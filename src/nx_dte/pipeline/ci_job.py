@@ -187,6 +187,9 @@ class CiJob:
         value = self.body.get("allow_failure")
         if isinstance(value, dict):
             return frozenset(int(code) for code in texts(value.get("exit_codes")) if code.isdecimal())
+        if value is None:
+            # What a person starts by hand may fail, unless the job has rules.
+            value = self.body.get("when") == "manual" and self.body.get("rules") is None
         return None if value is True else frozenset()
 
 

@@ -37,6 +37,7 @@ class FaultCode(StrEnum):
     SHALLOW_CLONE = "shallow-clone"
     BASE_NOT_EXPORTED = "base-not-exported"
     BEFORE_SHA = "before-sha"
+    BASE_TOO_EARLY = "base-too-early"
     EXIT_CODE_LOST = "exit-code-lost"
     AGENT_EXIT_CODES = "agent-exit-codes"
     AGENT_RETRY = "agent-retry"
@@ -99,6 +100,10 @@ _TEXTS = {
     FaultCode.BEFORE_SHA: (
         "CI_COMMIT_BEFORE_SHA is all zeros in merge-request pipelines, on new branches and tags, and by hand.",
         'Use `nx-dte orchestrate`, which finds the base itself, or `eval "$(nx-dte resolve-base)"`.',
+    ),
+    FaultCode.BASE_TOO_EARLY: (
+        "The shell replaces $NX_BASE before `nx-dte orchestrate` has found it: by nothing.",
+        "Leave `--base` and `--head` out, because nx reads NX_BASE and NX_HEAD itself; or put them into single quotes.",
     ),
     FaultCode.EXIT_CODE_LOST: (
         "GitLab's runner makes 1 of the exit code of a script line, so what `nx-dte agent` ends with is never seen.",

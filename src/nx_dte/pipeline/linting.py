@@ -32,6 +32,7 @@ _CHECKS = (
     base_commit.check_history,
     base_commit.check_export,
     base_commit.check_before_sha,
+    base_commit.check_time,
     endings.check_passed_on,
     endings.check_allowed,
     endings.check_agent_retry,

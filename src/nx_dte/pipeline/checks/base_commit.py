@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from nx_dte.pipeline.ci_job import CiJob
     from nx_dte.pipeline.located import Place
 
-__all__ = ["check_before_sha", "check_export", "check_history"]
+__all__ = ["check_before_sha", "check_export", "check_history", "check_time"]
 
 _FINDS_BASE = re.compile(r"(?<![\w.-])nx-dte\s+(?:orchestrate|resolve-base)(?![\w-])")
 _COMPARES = re.compile(r"\baffected\b|--base\b|format:check")
@@ -24,6 +24,9 @@ _ASSIGNMENT = re.compile(
     rf"(?:^|[;&|(]|\bthen\b|\belse\b|\bdo\b)\s*(NX_BASE|NX_HEAD)={_VALUE}(?=(.?))", re.MULTILINE
 )
 _EXPORTS_ALL = re.compile(r"\bset\s+-[a-zA-Z]*a|\bset\s+-o\s+allexport")
+_ORCHESTRATES = re.compile(r"(?<![\w.-])nx-dte\s+orchestrate(?![\w-])[^\n]*")
+# What the shell leaves alone, and what it does not.
+_QUOTED_OR_USED = re.compile(r"'[^']*'|\\.|\$\{?(NX_BASE|NX_HEAD)\b")
 _ALL_COMMITS = 0
 
 
@@ -71,6 +74,25 @@ def check_before_sha(cast: Cast) -> Iterator[Finding]:
         if "CI_COMMIT_BEFORE_SHA" in main.variables.get("NX_BASE", ""):
             message = "the variable NX_BASE is CI_COMMIT_BEFORE_SHA, which is often all zeros"
             yield _at_variable(main, FaultCode.BEFORE_SHA, message, "NX_BASE")
+
+
+def check_time(cast: Cast) -> Iterator[Finding]:
+    """Is the base used before it is known?"""
+    for main in cast.mains:
+        if "resolve-base" in main.text:
+            continue
+        for line in main.lines:
+            joined = line.text.replace("\\\n", " ")
+            commands = (match[0] for match in _ORCHESTRATES.finditer(joined))
+            used = [
+                match[1] for command in commands for match in _QUOTED_OR_USED.finditer(command) if match[1]
+            ]
+            names = [name for name in dict.fromkeys(used) if not main.sets(name)]
+            if names:
+                message = f"${' and $'.join(names)} in the command of `nx-dte orchestrate`, and not in single quotes"
+                yield Finding(
+                    code=FaultCode.BASE_TOO_EARLY, place=line.place, message=message, jobs=(main.name,)
+                )
 
 
 def _at_variable(main: CiJob, code: FaultCode, message: str, name: str) -> Finding:
