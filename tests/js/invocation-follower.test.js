@@ -22,7 +22,8 @@ function follow(t, answers) {
   };
   const follower = Object.assign(Object.create(InvocationFollower.prototype), {
     coordinator: { events },
-    environment: { coordinatorLostS: 60 },
+    environment: { coordinatorLostS: 60, joinTimeoutS: 300 },
+    lastSignAt: 0,
     plan: { run: { ci_run_id: 'run' } },
     sequence: 7,
   });
@@ -45,4 +46,24 @@ test('who was frozen itself asks once more before it goes on alone', async (t) =
   const { follower } = follow(t, [{ takesS: 3600 }, { takesS: 0, answer }]);
   assert.equal(await follower.poll(), answer);
   assert.equal(follower.sequence, 9);
+});
+
+test('main does not sleep through the moment at which it is to begin itself', async (t) => {
+  const answer = { sequence: 9, events: [] };
+  const { follower, waits } = follow(t, [
+    { takesS: 20, answer },
+    { takesS: 5, answer },
+    { takesS: 1, answer },
+  ]);
+  follower.environment.joinTimeoutS = 25;
+  for (let times = 0; times < 3; times++) await follower.poll();
+  assert.deepEqual(waits, [20, 5, 1]);
+});
+
+test('main that has begun itself waits as long as it may', async (t) => {
+  const { follower, waits } = follow(t, [{ takesS: 0, answer: { sequence: 9, events: [] } }]);
+  follower.environment.joinTimeoutS = 0;
+  follower.ownAgent = {};
+  await follower.poll();
+  assert.deepEqual(waits, [20]);
 });

@@ -70,19 +70,24 @@ class Agent {
     const identity = { ...job, agent_key: this.key, name, instance, type, is_main: this.isMain };
     const startedAt = uptime();
     let nextWordAt = startedAt;
+    const waitedS = () => (uptime() - startedAt) / 1000;
     for (;;) {
-      const answer = await this.patiently((waitS) => this.coordinator.join(identity, waitS));
+      const answer = await this.patiently((waitS) => {
+        const leftS = Math.max(0, agentTimeoutS - waitedS());
+        return this.coordinator.join(identity, Math.min(waitS, leftS));
+      });
       if (answer.decision !== 'wait') {
         this.agentId = answer.agent_id;
         this.runId = answer.ci_run_id ?? this.runId;
         this.heartbeatS = answer.heartbeat_s ?? this.heartbeatS;
         return answer;
       }
-      const waitedS = Math.round((uptime() - startedAt) / 1000);
-      if (waitedS >= agentTimeoutS) return answer;
+      if (waitedS() >= agentTimeoutS) return answer;
       if (uptime() >= nextWordAt) {
         nextWordAt = uptime() + 60_000;
-        log.info(`waiting for the main job of ${ciId} (${waitedS} s; gives up after ${agentTimeoutS} s) …`);
+        log.info(
+          `waiting for the main job of ${ciId} (${Math.round(waitedS())} s; gives up after ${agentTimeoutS} s) …`,
+        );
       }
     }
   }

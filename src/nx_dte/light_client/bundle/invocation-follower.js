@@ -92,7 +92,9 @@ class InvocationFollower {
   async poll() {
     const query = { after: this.sequence, invocationId: this.invocationId, patienceS: 0 };
     for (let failed = 0, lostAt = 0; ; failed++, await sleep(1000)) {
-      const waitS = this.isOver || failed > 0 ? 0 : WAIT_S;
+      // Not beyond the moment at which main would begin itself; a second at least, or it would ask without end.
+      const joinsInS = this.ownAgent ? WAIT_S : this.environment.joinTimeoutS - (uptime() - this.lastSignAt) / 1000;
+      const waitS = this.isOver || failed > 0 ? 0 : Math.min(WAIT_S, Math.max(1, joinsInS));
       const dueAt = uptime() + waitS * 1000;
       try {
         const answer = await this.coordinator.events(this.plan.run.ci_run_id, { ...query, waitS });
