@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -16,6 +17,8 @@ from nx_dte.pipeline.options import DEFAULT_AGENT_JOB, DEFAULT_MAIN_JOB, GuardJo
 from nx_dte.pipeline.scalars import Verbatim, flow_list, folded, scalar
 
 if TYPE_CHECKING:
+    from jinja2 import Template
+
     from nx_dte.pipeline.options import PipelineOptions
 
 __all__ = ["render"]
@@ -46,6 +49,12 @@ class _Variable:
 
 def render(options: PipelineOptions, *, made_by: tuple[str, ...] = ("nx-dte pipeline render",)) -> str:
     """The text of the file. `made_by` are the lines of the command that asked for it, for its head."""
+    return _template().render(_values(options), made_by=made_by)
+
+
+@cache
+def _template() -> Template:
+    """Compiled once; it holds no values."""
     environment = Environment(
         loader=PackageLoader("nx_dte.pipeline"),
         undefined=StrictUndefined,
@@ -60,7 +69,7 @@ def render(options: PipelineOptions, *, made_by: tuple[str, ...] = ("nx-dte pipe
         "flow": lambda values: flow_list(tuple(values)),
         "folded": folded,
     }
-    return environment.get_template(TEMPLATE).render(_values(options), made_by=made_by)
+    return environment.get_template(TEMPLATE)
 
 
 def _values(options: PipelineOptions) -> dict[str, object]:

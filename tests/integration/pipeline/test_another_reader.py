@@ -14,7 +14,7 @@ from nx_dte.pipeline import PipelineOptions, render
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 ODD = [
     "it's",
     'a "b" c',

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Orders = Callable[..., None]
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("runners")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.usefixtures("runners")]
 END_S = 120.0
 ENDED = {"success", "failed", "canceled", "skipped"}
 

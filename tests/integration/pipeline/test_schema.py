@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from nx_dte.pipeline import GuardJob, PackageManager, PipelineKind, PipelineOptions, Workspace, render
 from tests.unit.pipeline.some_options import OPTIONS
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 COMMAND = ("nx", "affected", "-t", "build")
 
 
@@ -24,7 +24,7 @@ def checked(*files: Path) -> subprocess.CompletedProcess[str]:
         [program, "--builtin-schema", "vendor.gitlab-ci", *files],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=500,
         check=False,
     )
 
@@ -53,12 +53,12 @@ def test_files_of_all_combinations_and_of_odd_values(tmp_path: Path) -> None:
             [None, "registry.example.org:5000/nx-dte:1"],
             [1, 200],
             [frozenset(PipelineKind), frozenset({PipelineKind.TAGS})],
-            [(), ("dist",)],
+            [()],
             [(), ("one", "two")],
         )
     ]
 
-    @settings(max_examples=60, deadline=None, derandomize=True, database=None)
+    @settings(max_examples=40, deadline=None, derandomize=True, database=None)
     @given(made=OPTIONS)
     def collect(made: PipelineOptions) -> None:
         texts.append(render(made))
@@ -70,7 +70,7 @@ def test_files_of_all_combinations_and_of_odd_values(tmp_path: Path) -> None:
         files[-1].write_text(text, encoding="utf-8")
     result = checked(*files)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert len(files) > 400
+    assert len(files) > 200
 
 
 def test_the_schema_is_not_content_with_everything(tmp_path: Path) -> None:

@@ -66,6 +66,7 @@ def pipelines(gitlab: StandIn, tree: WorkTree, text: str) -> dict[str, set[str]]
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("values", "without"),
     [

@@ -276,6 +276,7 @@ _ANYTHING = st.recursive(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @QUICK
 @given(document=st.dictionaries(_KEYS, st.dictionaries(_KEYS, _ANYTHING, max_size=6) | _ANYTHING, max_size=5))
 def test_a_file_of_any_shape_is_linted_or_refused(document: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 
 from nx_dte.cli.orchestrate import orchestrate
 from nx_dte.pipeline import (
@@ -53,7 +53,8 @@ def script_words(text: str, name: str) -> list[str]:
 
 # ---------------------------------------------------------------------------------------- what holds for all
 @pytest.mark.slow
-@QUICK
+@pytest.mark.timeout(600)
+@settings(QUICK, max_examples=80)
 @given(made=OPTIONS)
 def test_whatever_the_options_the_file_says_just_that_and_the_lint_is_content(made: PipelineOptions) -> None:
     text = render(made)
