@@ -2,7 +2,7 @@
 
 `render` makes the text from `PipelineOptions`, by a template; `lint` reads a file as GitLab would, finds out which jobs are
 main, agents and guard by what their scripts run, and reports what would make them wait, lie or go separate ways. This
-package may import `nx_commands` and `errors`. It asks no server, runs no program, and reads nothing but the checkout and
+package may import `errors` only. It asks no server, runs no program, and reads nothing but the checkout and
 the file it is given.
 """
 
