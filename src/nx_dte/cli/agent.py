@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from nx_dte.cli.options import job_options
+from nx_dte.cli.options import JobOptions, job_options
 
 __all__ = ["agent"]
 
@@ -61,14 +61,14 @@ def agent(
     when this job cannot do its work until somebody changes something.
     """
     from nx_dte.agent import AgentOptions, Limits, run_agent
-    from nx_dte.nx_commands import Runner
-    from nx_dte.rerun_guard import Mode, PipelineShape
 
+    common = JobOptions(job)
     options = AgentOptions(
-        directory=job["directory"],
-        runner=None if job["runner"] is None else Runner(job["runner"]),
-        mode=None if job["guard"] is None else Mode(job["guard"]),
-        shape=PipelineShape(main=job["main_job"], agent=job["agent_job"]),
+        directory=common.directory,
+        runner=common.runner,
+        mode=common.mode,
+        shape=common.shape,
+        patience_s=common.patience_s,
         main_timeout_s=main_timeout,
         limits=Limits(idle_limit_s=idle_limit, lifetime_s=lifetime, grace_s=grace),
     )

@@ -2,10 +2,15 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-__all__ = ["job_options", "store_options"]
+if TYPE_CHECKING:
+    from nx_dte.nx_commands import Runner
+    from nx_dte.rerun_guard import Mode, PipelineShape
+
+__all__ = ["JobOptions", "job_options", "store_options"]
 
 
 def store_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -29,6 +34,21 @@ def store_options(command: Callable[..., None]) -> Callable[..., None]:
 def job_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that main and agent jobs have in common."""
     for option in (
+        click.option(
+            "--patience",
+            type=click.FloatRange(min=0),
+            default=10.0,
+            show_default=True,
+            envvar="NX_DTE_PATIENCE",
+            metavar="SECONDS",
+            help="How long to wait for a coordinator that is away, before going on without it or leaving.",
+        ),
+        click.option(
+            "--lazy-agents",
+            is_flag=True,
+            envvar="NX_DTE_LAZY_AGENTS",
+            help="Manual agents are started when they are needed.",
+        ),
         click.option(
             "--agent-job",
             default="nx-dte-agent*",
@@ -67,3 +87,46 @@ def job_options(command: Callable[..., None]) -> Callable[..., None]:
     ):
         command = option(command)
     return command
+
+
+class JobOptions:
+    """What `job_options` were given, as the values that the commands want."""
+
+    def __init__(self, given: dict[str, Any]) -> None:
+        """`given`: the options' values by their names."""
+        self._given = given
+
+    @property
+    def directory(self) -> Path:
+        """--directory."""
+        return Path(self._given["directory"])
+
+    @property
+    def patience_s(self) -> float:
+        """--patience."""
+        return float(self._given["patience"])
+
+    @property
+    def runner(self) -> "Runner | None":
+        """--runner."""
+        from nx_dte.nx_commands import Runner
+
+        return None if self._given["runner"] is None else Runner(self._given["runner"])
+
+    @property
+    def mode(self) -> "Mode | None":
+        """--guard."""
+        from nx_dte.rerun_guard import Mode
+
+        return None if self._given["guard"] is None else Mode(self._given["guard"])
+
+    @property
+    def shape(self) -> "PipelineShape":
+        """--main-job, --agent-job and --lazy-agents."""
+        from nx_dte.rerun_guard import PipelineShape
+
+        return PipelineShape(
+            main=self._given["main_job"],
+            agent=self._given["agent_job"],
+            has_lazy_agents=self._given["lazy_agents"],
+        )

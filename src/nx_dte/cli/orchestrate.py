@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from nx_dte.cli.options import job_options
+from nx_dte.cli.options import JobOptions, job_options
 
 __all__ = ["orchestrate"]
 
@@ -40,6 +40,15 @@ __all__ = ["orchestrate"]
     metavar="FILE",
     help="Write a JUnit report of all tasks, for GitLab's artifacts:reports:junit.",
 )
+@click.option(
+    "--fetch-timeout",
+    type=click.FloatRange(min=0),
+    default=120.0,
+    show_default=True,
+    envvar="NX_DTE_FETCH_TIMEOUT",
+    metavar="SECONDS",
+    help="For everything that has to be fetched to find NX_BASE.",
+)
 @job_options
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def orchestrate(
@@ -49,6 +58,7 @@ def orchestrate(
     runs: tuple[str, ...],
     fail_fast: bool,
     junit: Path | None,
+    fetch_timeout: float,
     command: tuple[str, ...],
     **job: Any,
 ) -> None:
@@ -65,26 +75,27 @@ def orchestrate(
     changes something.
     """
     from nx_dte.errors import ConfigurationError
-    from nx_dte.nx_commands import Runner
     from nx_dte.orchestrator import Options
     from nx_dte.orchestrator import orchestrate as run_main
     from nx_dte.orchestrator.plan import words_of
-    from nx_dte.rerun_guard import Mode, PipelineShape
 
     commands = ([command] if command else []) + [words_of(line) for line in runs]
     if not commands:
         raise ConfigurationError(
             "no command is given. Write it behind the options: nx-dte orchestrate -- nx affected -t lint,test,build"
         )
+    common = JobOptions(job)
     options = Options(
-        directory=job["directory"],
+        directory=common.directory,
         commands=tuple(commands),
         records=tuple(words_of(line) for line in records),
         stop_agents_after=stop_agents_after,
         is_fail_fast=fail_fast,
-        runner=None if job["runner"] is None else Runner(job["runner"]),
-        mode=None if job["guard"] is None else Mode(job["guard"]),
-        shape=PipelineShape(main=job["main_job"], agent=job["agent_job"]),
+        runner=common.runner,
+        mode=common.mode,
+        shape=common.shape,
         junit=junit,
+        patience_s=common.patience_s,
+        fetch_timeout_s=fetch_timeout,
     )
     sys.exit(run_main(options, os.environ))

@@ -116,11 +116,10 @@ class CoordinatorClient:
         )
 
     def probe_for(self, seconds: float) -> Probe:
-        """Probe until somebody answers who can work, or `seconds` are over. Never raises."""
+        """Probe, and again for so many seconds until somebody answers who can work. Never raises."""
         deadline = time.monotonic() + seconds
         while True:
-            left_s = max(0.1, deadline - time.monotonic())
-            probe = self.probe(timeout_s=min(PROBE_TIMEOUT_S, left_s))
+            probe = self.probe()
             if not probe.is_away or time.monotonic() + PROBE_PAUSE_S >= deadline:
                 return probe
             time.sleep(PROBE_PAUSE_S)
