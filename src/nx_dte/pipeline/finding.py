@@ -126,8 +126,8 @@ _TEXTS = {
         "Add a job that runs `nx-dte guard record` to `needs`, and run `nx-dte orchestrate`; see rerun-guard.md.",
     ),
     FaultCode.JOB_NAMES: (
-        "The rerun guard looks for main and agents by names that they do not have.",
-        "Set NX_DTE_MAIN_JOB and NX_DTE_AGENT_JOB, for main and agents alike.",
+        "The rerun guard looks for main and agents by names that they do not have, or that other jobs have, too.",
+        "Set NX_DTE_MAIN_JOB and NX_DTE_AGENT_JOB, for main and agents alike, or name the jobs otherwise.",
     ),
     FaultCode.CACHE_PUSHERS: (
         "Several jobs of a pipeline store the same cache: each uploads it, and the last one wins.",

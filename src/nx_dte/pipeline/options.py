@@ -178,6 +178,10 @@ class PipelineOptions:
                 )
         if len(set(names.values())) != len(names):
             raise ConfigurationError("--main-job, --agent-job and --guard-job need three different names")
+        if self.agent_job == DEFAULT_AGENT_JOB and self.guard_job.startswith(DEFAULT_AGENT_JOB):
+            raise ConfigurationError(
+                f"--guard-job {self.guard_job!r} begins like the agents' name, so the guard would take it for one of them"
+            )
         _require_name("--stage", self.stage)
         if self.stage.startswith("."):
             raise ConfigurationError(f"--stage {self.stage!r}: stages that start with a dot are GitLab's own")

@@ -124,6 +124,7 @@ CASES = [
     ("job-names", WRAPPED, "nx-dte:\n", "verify:\n", "variables: {FF"),
     ("job-names", WRAPPED, "nx-dte-agent:", "helper:", "  script:"),
     ("job-names", WRAPPED, "orchestrate --", "orchestrate --agent-job 'other*' --", "  script:"),
+    ("job-names", WRAPPED, "nx-dte-agent:", "nx-dte-agent-image: {stage: affected, script: [make]}\nnx-dte-agent:", "  script:"),
     ("cache-pushers", BARE, ", policy: pull}", "}", "cache: {key: k, paths: [.yarn-cache]}"),
     ("cache-pushers", BARE, ", policy: pull}", ", policy: push}", "cache: {key: k, paths: [.yarn-cache]}"),
     ("cache-pushers", BARE, "cache: {key: k, paths: [.yarn-cache], policy: pull}", "cache: [{key: l, paths: [x]}]", "cache: [{key: l"),

@@ -273,6 +273,7 @@ def test_an_agent_leaves_before_gitlab_ends_it() -> None:
         ({"agent_job": "agent*"}, "--agent-job 'agent*'"),
         ({"agent_job": "a" * 256}, "--agent-job"),
         ({"guard_job": "nx-dte"}, "three different names"),
+        ({"guard_job": "nx-dte-agent-guard"}, "begins like the agents' name"),
         ({"stage": ".pre"}, "stages that start with a dot"),
         ({"stage": ""}, "--stage '' is no name"),
         ({"main_tags": (" x",)}, "--main-tag ' x'"),

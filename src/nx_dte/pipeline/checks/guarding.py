@@ -60,6 +60,14 @@ def check_job_names(cast: Cast) -> Iterator[Finding]:
         if strangers:
             message = f"looks for {what} by the name {pattern}, and not for {', '.join(strangers)}"
             yield Finding.of(job, FaultCode.JOB_NAMES, message, "variables", "script")
+        impostors = [
+            other.name
+            for other in cast.file.jobs
+            if other not in (*cast.mains, *cast.agents) and fnmatchcase(other.name, pattern)
+        ]
+        if others and impostors:
+            message = f"takes {', '.join(impostors)} for {what}, because of the name {pattern}"
+            yield Finding.of(job, FaultCode.JOB_NAMES, message, "variables", "script")
 
 
 def _asks(job: CiJob) -> bool:
