@@ -178,6 +178,8 @@ class MachineFacts:
     temp: FolderFact
     init: str | None = None
     """The name of process 1."""
+    is_init: bool = False
+    """Whether nx-dte itself is process 1, as in `docker run IMAGE nx-dte doctor`."""
     is_reaping: bool | None = None
     """Whether orphans that have ended are waited for by whoever adopts them."""
     umask: int | None = None

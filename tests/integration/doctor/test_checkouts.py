@@ -118,8 +118,8 @@ def test_a_checkout_of_root_in_a_job_of_another_user(checkout: Place, reachable:
     assert "dubious ownership" in checks["checkout"]["found"]
     assert f"safe.directory {folder}" in checks["checkout"]["remedy"]
     assert checks["build_folder"]["status"] == "problem"
-    assert f"cannot write in {folder} " in checks["build_folder"]["found"]
-    assert f"cannot write in {beside} " in checks["build_folder"]["found"]
+    assert f"cannot write in {folder} (owner " in checks["build_folder"]["found"]
+    assert f"{beside} (owner " in checks["build_folder"]["found"]
     assert "gitlab_runner_env: Permission denied" in checks["build_folder"]["remedy"]
 
 

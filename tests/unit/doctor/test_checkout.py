@@ -30,7 +30,7 @@ def test_a_checkout_that_git_refuses_gets_the_line_that_helps() -> None:
     ("change", "status", "words"),
     [
         ({"problem": "not a git repository"}, PROBLEM, "not a git repository"),
-        ({"changed_files": 2}, NOTE, "2 tracked files"),
+        ({"changed_files": 2}, NOTE, "its commit (2)"),
         ({"changed_files": None}, OK, "c0ffee"),
         ({"head": None}, OK, "no commit"),
     ],
@@ -89,6 +89,12 @@ def test_a_build_folder_of_another_user() -> None:
     assert finding.status is PROBLEM
     assert "user 1000 cannot write in /builds/demo.tmp (owner 0, mode 0755)" in finding.found
     assert "gitlab_runner_env: Permission denied" in str(finding.remedy)
+
+
+def test_many_such_folders_are_counted() -> None:
+    refusing = tuple(FolderFact(path=Path(f"/builds/{name}"), is_writable=False) for name in "abcde")
+    finding = found("build_folder", healthy(machine=replace(MACHINE, build_folders=refusing)))
+    assert "/builds/c (owner None) and 2 more" in finding.found
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,11 @@ def test_init(is_reaping: bool | None, status: Status) -> None:  # noqa: FBT001
     assert "tini" in str(finding.remedy) or not finding.remedy
 
 
+def test_a_doctor_that_is_process_1_itself_says_nothing_of_jobs() -> None:
+    finding = found("init", healthy(machine=replace(MACHINE, is_init=True, is_reaping=None)))
+    assert (finding.status, finding.found.startswith("not checked")) == (NOTE, True)
+
+
 @pytest.mark.parametrize(("uid", "status"), [(1000, OK), (0, NOTE)])
 def test_user(uid: int, status: Status) -> None:
     assert found("user", healthy(Role.IMAGE, machine=replace(MACHINE, uid=uid))).status is status

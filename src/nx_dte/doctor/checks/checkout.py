@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["base", "build_folder", "checkout", "commit", "history", "origin", "safe_directory"]
 
+_MOST_NAMED = 3
 _OWNER_RIGHTS = 0o700
 _BY_DEPTH = (
     "`nx-dte orchestrate` and `nx-dte resolve-base` fetch what they need; elsewhere set GIT_DEPTH to 0."
@@ -38,7 +39,7 @@ def checkout(facts: Facts) -> Finding:
         )
     if found.changed_files:
         return note(
-            f"{found.changed_files} tracked files in {found.root} differ from its commit; agents have the commit's",
+            f"tracked files in {found.root} differ from its commit ({found.changed_files}); agents have the commit's",
             "`git status` names them. Commit them, or make such changes in a task.",
         )
     return ok(f"{found.root} at {(found.head or 'no commit')[:12]}")
@@ -111,7 +112,8 @@ def commit(facts: Facts) -> Finding:
 def build_folder(facts: Facts) -> Finding:
     """Whether this user may write where a job must, and will be able to write what it makes."""
     folders = facts.machine.build_folders
-    findings = [_unwritable(folder, facts) for folder in folders if not folder.is_writable]
+    refusing = [folder for folder in folders if not folder.is_writable]
+    findings = [_unwritable(refusing, facts)] if refusing else []
     umask = facts.machine.umask
     if umask is not None and umask & _OWNER_RIGHTS:
         findings.append(
@@ -141,10 +143,14 @@ def safe_directory(facts: Facts) -> Finding:
     return ok(f"safe.directory is {', '.join(since_reset)}")
 
 
-def _unwritable(folder: FolderFact, facts: Facts) -> Finding:
-    mode = "" if folder.mode is None else f", mode {folder.mode:04o}"
+def _unwritable(folders: list[FolderFact], facts: Facts) -> Finding:
+    named = [
+        f"{folder.path} (owner {folder.owner_uid}{'' if folder.mode is None else f', mode {folder.mode:04o}'})"
+        for folder in folders[:_MOST_NAMED]
+    ]
+    more = f" and {len(folders) - _MOST_NAMED} more" if len(folders) > _MOST_NAMED else ""
     return problem(
-        f"user {facts.machine.uid} cannot write in {folder.path} (owner {folder.owner_uid}{mode})",
+        f"user {facts.machine.uid} cannot write in {', '.join(named)}{more}",
         "The build folder was made by another user or under another umask; every job then fails with `cannot touch "
         "…/gitlab_runner_env: Permission denied` or the like. Remove the runner's volume or folder for this project "
         "(docker volume ls names it after the runner), and let all its jobs use the same FF_DISABLE_UMASK_FOR_DOCKER_EXECUTOR.",

@@ -152,6 +152,8 @@ def _no_answer(facts: Facts) -> str:
 
 def _reach(message: str) -> str:
     text = message.lower()
+    if "not valid for" in text or "mismatch" in text:
+        return "Its certificate is for another name: put that into NX_CLOUD_API, or this name into the certificate."
     if "certificate" in text or "ssl" in text:
         return (
             "Its certificate is not trusted here: set NODE_EXTRA_CA_CERTS to a file with the certificate authority; Node "

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 __all__ = ["coordinator_facts"]
 
-PROBE_S = 5.0
+PROBE_S = 9.0
+"""Two requests; long enough for a name server that does not answer to be told from a coordinator that does not."""
 TOKEN_S = 5.0
+CLOCK_S = 5.0
 VERIFY_S = 11.0
 """A little longer than Nx's loader waits, so that its limit can be seen to be passed."""
 _RESERVE_S = 0.5
@@ -37,13 +39,16 @@ def coordinator_facts(cloud: CloudEnvironment, inquiry: Inquiry) -> CoordinatorF
         return CoordinatorFacts()
     caller = Caller(base_url=cloud.url, ca_files=() if cloud.ca_file is None else (cloud.ca_file,))
     client = CoordinatorClient(cloud=cloud)
-    left_s = max(inquiry.deadline - _RESERVE_S - time.monotonic(), 0.0)
+    began = time.monotonic()
+    left_s = max(inquiry.deadline - _RESERVE_S - began, 0.0)
     loader = inquiry.ask(lambda: _loader(caller, min(VERIFY_S, left_s)))
     clock = inquiry.ask(lambda: _clock_skew_s(caller))
-    probe = client.probe(timeout_s=min(PROBE_S, left_s / 2))
+    probe = client.probe(timeout_s=min(PROBE_S, left_s))
     return CoordinatorFacts(
         probe=probe,
-        token=_token(cloud, caller, min(TOKEN_S, left_s / 2)) if probe.is_ours else None,
+        token=_token(cloud, caller, min(TOKEN_S, left_s - (time.monotonic() - began)))
+        if probe.is_ours
+        else None,
         clock_skew_s=clock.result(None),
         loader=loader.result(LoaderFact(verify_s=left_s, problem="verify does not answer"))
         if probe.is_ours
@@ -140,7 +145,7 @@ def _clock_skew_s(caller: Caller) -> float | None:
     """From the Date header, the middle of the request counting as its time."""
     before = time.time()
     try:
-        answer = caller.get("/healthz", timeout_s=PROBE_S, attempts=1)
+        answer = caller.get("/healthz", timeout_s=CLOCK_S, attempts=1)
     except NoAnswerError:
         return None
     after = time.time()

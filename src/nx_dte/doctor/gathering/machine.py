@@ -41,7 +41,8 @@ def machine_facts(
     environ: Mapping[str, str], programs: Programs, inquiry: Inquiry, *, build_folder: Path | None
 ) -> MachineFacts:
     """Everything about the machine. `build_folder` is the checkout, where there is one."""
-    reaping = inquiry.ask(lambda: is_reaping(programs))
+    is_init = os.getpid() == 1
+    reaping = inquiry.ask(lambda: None if is_init else is_reaping(programs))
     home_path = environ.get("HOME", "").strip()
     home = inquiry.ask(lambda: _folder(Path(home_path)) if home_path else None)
     temp_path = Path(environ.get("TMPDIR", "").strip() or "/tmp")  # noqa: S108  # where programs go without TMPDIR
@@ -51,6 +52,7 @@ def machine_facts(
     return MachineFacts(
         uid=os.geteuid(),
         init=_init(),
+        is_init=is_init,
         is_reaping=reaping.result(None),
         umask=_umask(),
         home=home.result(_late(Path(home_path)) if home_path else None),
@@ -100,12 +102,12 @@ def _unwritable(path: Path, problem: str) -> FolderFact:
 
 
 def _build_folders(checkout: Path | None, environ: Mapping[str, str]) -> tuple[FolderFact, ...]:
-    """The checkout first; then what a job writes in it, and the runner's own folder beside it."""
+    """The checkout first; then the runner's own folder beside it, and what a job writes in."""
     if checkout is None:
         return ()
     project = Path(environ.get("CI_PROJECT_DIR", "").strip() or checkout)
     beside = project.with_name(f"{project.name}.tmp")
-    wanted = [*(checkout / name for name in _IN_CHECKOUT), project, beside]
+    wanted = [project, beside, *(checkout / name for name in _IN_CHECKOUT)]
     folders = [_folder(checkout)]
     for path in dict.fromkeys(wanted):
         if path != checkout and path.is_dir():
