@@ -38,6 +38,14 @@ function isFaulty(fault) {
   return true;
 }
 
+/**
+ * Nx 20 listens until a command's process has ended, not until its output has: on a busy machine it misses what was
+ * printed just before. So nothing is.
+ */
+function outputIsRead() {
+  return sleep(0.1);
+}
+
 function fail(fault) {
   console.error(fault.message ?? 'told to fail by faults.json');
   process.exitCode = fault.exitCode ?? 1;
@@ -58,9 +66,13 @@ async function runTask(body) {
   if (args.length > 0) console.log(`arguments: ${args.join(' ')}`);
   await sleep(fault.seconds ?? secondsOf(project, target));
   const faulty = isFaulty(fault);
-  if (faulty && fault.early) return fail(fault);
+  if (faulty && fault.early) {
+    fail(fault);
+    return outputIsRead();
+  }
   await body({ project, target, root, args });
   if (faulty) fail(fault);
+  await outputIsRead();
 }
 
 function main(body) {
