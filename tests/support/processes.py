@@ -14,12 +14,17 @@ if TYPE_CHECKING:
 
     from nx_dte.demo.workspace import Clone
 
-__all__ = ["is_gone", "kill_all_of", "processes_of", "wait_until"]
+__all__ = ["is_gone", "kill_all_of", "processes_at", "processes_of", "wait_until"]
 
 
 def processes_of(clone: Clone) -> dict[int, str]:
     """Process id → command line of everything that was started by the clone's jobs, zombies left out."""
-    wanted = f"HOME={clone.home}".encode()
+    return processes_at(clone.home)
+
+
+def processes_at(home: Path) -> dict[int, str]:
+    """The same for whatever has this folder as HOME."""
+    wanted = f"HOME={home}".encode()
     found = {}
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit():

@@ -14,6 +14,7 @@ from nx_dte.demo.api import CoordinatorApi
 from nx_dte.demo.coordinator import CoordinatorProcess
 from nx_dte.demo.pipeline import Pipeline
 from nx_dte.demo.workspace import Origin, make_origin
+from tests.support.gitlab_stage import GitLabStage
 from tests.support.nx_results import sections, terminal_outputs
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Stage:
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="nx-dte-")))
     coordinators: list[CoordinatorProcess] = field(default_factory=list)
     pipelines: list[Pipeline] = field(default_factory=list)
+    gitlabs: list[GitLabStage] = field(default_factory=list)
     _origin: Origin | None = None
     _shown: set[tuple[str, str]] = field(default_factory=set)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
@@ -117,6 +119,14 @@ class Stage:
             job.wait(AGENT_END_S + 30)
         return main, agent_jobs
 
+    def gitlab(self, origin: Origin) -> GitLabStage:
+        """A stand-in GitLab whose one project is this workspace."""
+        folder = self.folder / f"gitlab-{next(self._numbers)}"
+        folder.mkdir()
+        gitlab = GitLabStage(layout=self.layout, folder=folder, origin=origin)
+        self.gitlabs.append(gitlab)
+        return gitlab
+
     @staticmethod
     def api(coordinator: CoordinatorProcess) -> CoordinatorApi:
         """A reader of a coordinator."""
@@ -133,6 +143,8 @@ class Stage:
         for pipeline in self.pipelines:
             for job in pipeline.jobs:
                 yield f"pipeline {pipeline.pipeline_id}, {job.spec.name}, exit {job.process.poll()}", job.log
+        for gitlab in self.gitlabs:
+            yield from gitlab.logs()
         for coordinator in self.coordinators:
             yield f"coordinator at {coordinator.url}", coordinator.log[-20_000:]
 
@@ -140,6 +152,8 @@ class Stage:
         """End every process and remove every file."""
         for pipeline in self.pipelines:
             pipeline.close()
+        for gitlab in self.gitlabs:
+            gitlab.close()
         for coordinator in self.coordinators:
             coordinator.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
