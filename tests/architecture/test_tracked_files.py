@@ -37,7 +37,8 @@ REGISTRY_HOSTS = frozenset(
 HOST = re.compile(r"(?<![\w.-])(?:[a-z0-9-]+\.)+[a-z]{2,}(?![\w-])")
 RESOLVED = re.compile(r"""^\s*"?resolved"?:? +"?(?:http|git)|"resolved": *"(?:http|git)""", re.MULTILINE)
 # A checkout, a home or a scratch folder of some machine; the documented ones of an installation are fine.
-MACHINE_PATH = re.compile(r"(?<![\w./$}-])/(?:home/\w+|root|work|Users/\w+)(?=/)")
+# Not /home/node: that is where the official Node images have their user's home.
+MACHINE_PATH = re.compile(r"(?<![\w./$}-])/(?:home/(?!node/)\w+|root|work|Users/\w+)(?=/)")
 INDEX_SETTING = re.compile(r"^\s*(?:--(?:extra-)?index-url|--find-links|registry\s*=)", re.MULTILINE)
 
 
