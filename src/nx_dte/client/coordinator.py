@@ -14,12 +14,13 @@ from pydantic import ValidationError
 from nx_dte.client.environment import CloudEnvironment
 from nx_dte.errors import EXIT_CONFIGURATION, CoordinatorUnreachableError, NxDteError
 from nx_dte.protocol.base import PROTOCOL_VERSION, ErrorAnswer, ErrorBody, WireModel
-from nx_dte.protocol.runs import CiRunView, FoundCiRun, MainLeftNotice, Reason
+from nx_dte.protocol.runs import CiRunView, FoundCiRun, MainLeftNotice, Reason, RecordAnswer, RecordCommand
 from nx_dte.protocol.tasks import TasksAnswer, TaskView
 from nx_dte.transport import Answer, Caller, NoAnswerError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
     from pathlib import Path
 
 __all__ = ["CoordinatorClient", "CoordinatorRefusedError", "Presence", "Probe"]
@@ -172,6 +173,24 @@ class CoordinatorClient:
         """Say that the main job is going: a command that still runs makes the CI run abandoned, agents leave."""
         path = f"/api/v1/ci-runs/{quote(ci_run_id, safe='')}/main-left"
         return self._send(path, MainLeftNotice(job_id=job_id, reason=reason), CiRunView, timeout_s=timeout_s)
+
+    def add_record(
+        self,
+        ci_run_id: str,
+        *,
+        key: str,
+        command: str,
+        code: int,
+        at: datetime,
+        timeout_s: float = CALL_TIMEOUT_S,
+    ) -> None:
+        """Add the end of a command to a CI run, as `nx-cloud record` does: a failed one makes the run a failed one.
+
+        `key` makes sending it twice the same as once.
+        """
+        path = f"/api/v1/ci-runs/{quote(ci_run_id, safe='')}/records"
+        record = RecordCommand(record_key=key, command=command, code=code, started_at=at, ended_at=at)
+        self._send(path, record, RecordAnswer, timeout_s=timeout_s)
 
     # ------------------------------------------------------------------------------------- one call
     def _read(

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nx_dte.client import Presence
-from nx_dte.errors import NxDteError
 from nx_dte.processes import end_marked, has_variable
 
 if TYPE_CHECKING:
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from nx_dte.client import CoordinatorClient
     from nx_dte.nx_commands import NxCheckout
     from nx_dte.orchestrator.running import StepRunner
+    from nx_dte.orchestrator.telling import Failure, Teller
 
 __all__ = ["Ending"]
 
@@ -24,6 +24,7 @@ CANCEL_S = 8.5
 """From the signal to the end of everything: a runner kills a cancelled job about 9 s after it was told."""
 OPENING_S = 1.0
 TELL_S = 2.5
+TELL_AT_END_S = 5.0
 TELL_FOREIGN_S = 4.0
 TERM_S = 5.0
 KILL_S = 1.0
@@ -40,17 +41,17 @@ class Ending:
     env: Mapping[str, str]
     key: str
     """The mark of everything this job has started."""
-    job_id: str | None
-    is_ours: bool
+    teller: Teller | None
+    """None where the coordinator is not ours."""
     say: Callable[[str], None]
 
-    def complete(self) -> None:
-        """`nx-cloud complete-ci-run`. That it fails is said, but changes nothing of what the commands came to.
+    def complete(self, failure: Failure | None) -> None:
+        """`nx-cloud complete-ci-run`, after the first `failure` if there was one. That it fails is said, but changes nothing of what the commands came to.
 
         Raises:
             StoppedError: the job was told to stop meanwhile.
         """
-        if self.is_ours:
+        if self.teller is not None:
             with self.runner.stopping.interrupting():
                 probe = self.client.probe()
             if probe.presence is not Presence.READY:
@@ -60,17 +61,23 @@ class Ending:
                     "the coordinator, or the coordinator misses this job"
                 )
                 return
+            if failure is not None:
+                with self.runner.stopping.interrupting():
+                    self.teller.fail(failure, timeout_s=TELL_AT_END_S)
         words = self.checkout.nx_cloud("complete-ci-run")
         code = self.runner.run_for(words, env=self.env, timeout_s=COMPLETE_S)
         if code == 0:
             return
         how = f"did not end within {COMPLETE_S:g} s" if code is None else f"ended with exit code {code}"
-        if self.is_ours and self._tell(TELL_S * 2, "all commands have ended", is_orderly=True):
-            self.say(f"complete-ci-run {how}; the coordinator was told directly")
-            return
+        if self.teller is not None:
+            with self.runner.stopping.interrupting():
+                was_told = self.teller.complete("all commands have ended", timeout_s=TELL_AT_END_S)
+            if was_told:
+                self.say(f"complete-ci-run {how}; the coordinator was told directly")
+                return
         self.say(f"WARNING: complete-ci-run {how}; agents leave when they or the coordinator miss this job")
 
-    def cancel(self, *, is_opening: bool, reason: str) -> None:
+    def cancel(self, failure: Failure, *, is_opening: bool) -> None:
         """Tell the coordinator, then end everything this job has started; within `CANCEL_S`. Heeds no further signal.
 
         A CI run that is just being opened could be opened after it was told of: so that command ends first.
@@ -78,7 +85,10 @@ class Ending:
         began_at = time.monotonic()
         if is_opening:
             end_marked(self.key, grace_s=OPENING_S)
-        was_told = self._tell(TELL_S, reason) if self.is_ours else self._tell_foreign()
+        if self.teller is not None:
+            was_told = self.teller.leave(failure, failure.text, timeout_s=TELL_S)
+        else:
+            was_told = self._tell_foreign()
         left_s = CANCEL_S - KILL_S - (time.monotonic() - began_at)
         is_gone = end_marked(
             self.key,
@@ -91,26 +101,6 @@ class Ending:
             "everything this job had started has ended" if is_gone else "some processes could not be ended"
         )
         self.say(f"{told}; {ended}")
-
-    def _tell(self, timeout_s: float, reason: str, *, is_orderly: bool = False) -> bool:
-        """End the CI run by the coordinator's API. Unless it `is_orderly`, what runs of it is cancelled."""
-        deadline = time.monotonic() + timeout_s
-
-        def left_s() -> float:
-            return max(0.1, deadline - time.monotonic())
-
-        try:
-            run = self.client.newest_run(timeout_s=left_s(), attempts=2)
-            if run is None or run.state.is_over:
-                return True
-            if is_orderly or self.job_id is None:
-                self.client.complete(run.ci_run_id, reason=reason, timeout_s=left_s())
-            else:
-                # Where other main jobs are in it, the run goes on for them.
-                self.client.main_left(run.ci_run_id, job_id=self.job_id, reason=reason, timeout_s=left_s())
-        except NxDteError:
-            return False
-        return True
 
     def _tell_foreign(self) -> bool:
         """Nx Cloud is spoken to by its own command only."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nx_dte.client import CoordinatorClient, Presence
-from nx_dte.errors import NxDteError
+from nx_dte.errors import EXIT_INTERNAL, NxDteError
 from nx_dte.gitlab import CiEnvironment
 from nx_dte.gitlab.sections import SectionLog
 from nx_dte.nx_commands import find_checkout
@@ -18,6 +18,7 @@ from nx_dte.orchestrator.plan import LOCAL_VARIABLES, StepKind, start_words, ste
 from nx_dte.orchestrator.preparing import GuardRefusedError, Preparation
 from nx_dte.orchestrator.reporting import report
 from nx_dte.orchestrator.running import StepRunner
+from nx_dte.orchestrator.telling import Failure, Teller
 from nx_dte.processes import MARK, StoppedError, StopSignals, end_marked
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class _Job:
     # ------------------------------------------------------------------------------------ alone
     def _run_local(self, why: str) -> int:
         self._say_loudly(f"{why}. NOTHING IS DISTRIBUTED: every task runs in this job")
-        failures: list[_Failure] = []
+        failures: list[Failure] = []
         try:
             for step in self._steps():
                 if not self._goes_on_after(step, failures, is_local=True):
@@ -113,8 +114,9 @@ class _Job:
             runner=self.runner,
             env=self._env(is_local=False),
             key=self.key,
-            job_id=self.ci.job_id,
-            is_ours=self.prepared.is_ours,
+            teller=Teller(client=self.client, key=self.key, job_id=self.ci.job_id)
+            if self.prepared.is_ours
+            else None,
             say=_say,
         )
         is_opening = True
@@ -127,22 +129,23 @@ class _Job:
             if code == 0:
                 ci_run_id = self._ci_run_id()
                 failures = self._run_all()
-                ending.complete()
+                ending.complete(failures[0] if failures else None)
                 self._report(ci_run_id, failures)
                 return failures[0].code if failures else 0
-        except StoppedError:
-            _say(f"{self._signal}: this job is to stop; telling the coordinator")
-            ending.cancel(is_opening=is_opening, reason=f"the job was told to stop ({self._signal})")
-            raise
-        except BaseException:
-            ending.cancel(is_opening=is_opening, reason="nx-dte orchestrate has failed")
+        except BaseException as error:
+            ending.cancel(self._abrupt_end(error), is_opening=is_opening)
             raise
         return self._after_failed_start(code)
 
-    @property
-    def _signal(self) -> str:
-        received = self.runner.stopping.received
-        return "signal" if received is None else received.name
+    def _abrupt_end(self, error: BaseException) -> Failure:
+        """Why the job leaves in the middle, for those who stay."""
+        stopping = self.runner.stopping
+        if not isinstance(error, StoppedError) or stopping.received is None:
+            text = f"nx-dte orchestrate has failed: {type(error).__name__}"
+            return Failure(code=EXIT_INTERNAL, command="nx-dte orchestrate", text=text)
+        _say(f"{stopping.received.name}: this job is to stop; telling the coordinator")
+        text = f"the job was told to stop ({stopping.received.name})"
+        return Failure(code=stopping.exit_code, command="nx-dte orchestrate", text=text)
 
     def _after_failed_start(self, code: int) -> int:
         """A coordinator that went away just then never makes a good change red."""
@@ -154,9 +157,9 @@ class _Job:
         _say(f"start-ci-run ended with exit code {code}, so nothing was run; what it says stands above")
         return code
 
-    def _run_all(self) -> list[_Failure]:
+    def _run_all(self) -> list[Failure]:
         """Every step, each without the coordinator while that is away: Nx may not even load its client then."""
-        failures: list[_Failure] = []
+        failures: list[Failure] = []
         patience_s = self.options.patience_s
         for number, step in enumerate(self._steps()):
             is_local = False
@@ -182,7 +185,7 @@ class _Job:
             return None
         return None if run is None else run.ci_run_id
 
-    def _report(self, ci_run_id: str | None, failures: list[_Failure]) -> None:
+    def _report(self, ci_run_id: str | None, failures: list[Failure]) -> None:
         if not self.prepared.is_ours:
             _say(
                 "summary and test report come from coordinators of nx-dte only; see Nx Cloud's own links above"
@@ -205,7 +208,7 @@ class _Job:
     def _steps(self) -> tuple[Step, ...]:
         return steps(self.options, self.checkout, self.prepared.variables)
 
-    def _goes_on_after(self, step: Step, failures: list[_Failure], *, is_local: bool) -> bool:
+    def _goes_on_after(self, step: Step, failures: list[Failure], *, is_local: bool) -> bool:
         """Run a step; whether the next one is to be run, too."""
         is_record = step.kind is StepKind.RECORD
         code = self.runner.run(
@@ -216,7 +219,8 @@ class _Job:
         )
         if code == 0:
             return True
-        failure = _Failure(code=code, text=f"{step.kind.value} `{step.title}` failed with exit code {code}")
+        text = f"{step.kind.value} `{step.title}` failed with exit code {code}"
+        failure = Failure(code=code, command=step.title, text=text)
         failures.append(failure)
         _say(failure.text)
         return not self.options.is_fail_fast
@@ -228,12 +232,6 @@ class _Job:
     def _say_loudly(self, message: str) -> None:
         mark, end = ("\x1b[1;33m", "\x1b[0m") if self.ci.is_gitlab else ("", "")
         _say(f"{mark}WARNING: {message}{end}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Failure:
-    code: int
-    text: str
 
 
 def _write(text: str) -> None:

@@ -80,7 +80,7 @@ class Ours:
         self.server.expect_request("/readyz").respond_with_json({"status": "ready"})
         for address in ("/api/v1/ci-runs", "/api/v1/ci-runs/RUN", "/api/v1/ci-runs/RUN/tasks"):
             self.server.expect_request(address).respond_with_handler(self._answer)
-        for address in ("main-left", "complete"):
+        for address in ("main-left", "complete", "records"):
             self.server.expect_request(f"/api/v1/ci-runs/RUN/{address}", method="POST").respond_with_handler(
                 self._hear
             )
@@ -103,7 +103,7 @@ class Ours:
     def _hear(self, request: Request) -> Response:
         self.told.append((request.path.rpartition("/")[2], request.get_json()))
         self.on_told()
-        return _json(self.run)
+        return _json({"record_id": "R"} if request.path.endswith("/records") else self.run)
 
 
 def nx_cloud(server: HTTPServer) -> dict[str, str]:

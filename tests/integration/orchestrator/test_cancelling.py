@@ -60,8 +60,11 @@ def test_told_alone_it_tells_the_coordinator_before_its_commands(
     is_all_gone(started)
     assert ended.code == 128 + number
     reason = f"the job was told to stop ({number.name})"
-    assert ours.told == [("main-left", {"job_id": "9001", "reason": reason})]
-    assert heard_too_early == [False]
+    assert [address for address, _ in ours.told] == ["records", "main-left"]
+    record, left = (body for _, body in ours.told)
+    assert (record["command"], record["code"]) == ("nx-dte orchestrate", 128 + number)
+    assert left == {"job_id": "9001", "reason": reason}
+    assert heard_too_early == [False, False]
     assert len((checkout.fake / "told").read_text().split()) == 2
     assert COMPLETE not in checkout.lines
     assert ended.log.endswith("the coordinator knows; everything this job had started has ended\n")
@@ -76,7 +79,7 @@ def test_told_all_at_once_as_in_a_container_it_is_the_same(checkout: Checkout, o
     ended = started.end()
     is_all_gone(started)
     assert ended.code == 143
-    assert [address for address, _ in ours.told] == ["main-left"]
+    assert [address for address, _ in ours.told] == ["records", "main-left"]
     assert COMPLETE not in checkout.lines
     assert "failed with exit code" not in ended.log
 
@@ -108,8 +111,8 @@ def test_told_while_the_run_is_being_opened_that_command_ends_first(checkout: Ch
     started.tell()
     ended = started.end()
     is_all_gone(started)
-    assert (ended.code, order) == (143, [True])
-    assert [address for address, _ in ours.told] == ["main-left"]
+    assert (ended.code, order) == (143, [True, True])
+    assert [address for address, _ in ours.told] == ["records", "main-left"]
 
 
 def test_told_before_anything_is_opened_it_just_ends(checkout: Checkout) -> None:
@@ -134,7 +137,7 @@ def test_told_while_it_completes_nothing_is_left(checkout: Checkout, ours: Ours)
     ended = started.end()
     is_all_gone(started)
     assert ended.code == 143
-    assert [address for address, _ in ours.told] == ["main-left"]
+    assert [address for address, _ in ours.told] == ["records", "main-left"]
 
 
 @pytest.mark.slow  # starts several processes

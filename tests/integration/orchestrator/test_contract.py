@@ -82,7 +82,8 @@ def test_a_failing_record_hides_nothing_and_its_exit_code_is_the_jobs(checkout: 
         "  FAILED   command `nx affected -t lint,test '--base=$NX_BASE'` failed with exit code 1\n"
         in ended.log
     )
-    assert ours.told == []
+    ((address, record),) = ours.told
+    assert (address, record["command"], record["code"]) == ("records", "nx format:check", 3)
 
 
 @pytest.mark.slow  # starts several processes
@@ -90,15 +91,16 @@ def test_fail_fast_stops_at_the_first_failure_and_still_completes(checkout: Chec
     checkout.on("nx-cloud-record", "exit 3")
     assert checkout.run("orchestrate", "--fail-fast", *LINE[1:]).code == 3
     assert [line.split()[2] for line in checkout.lines] == ["start-ci-run", "record", "complete-ci-run"]
-    assert ours.told == []
+    assert [address for address, _ in ours.told] == ["records"]
 
 
 @pytest.mark.slow  # starts several processes
 def test_a_command_that_is_not_there_fails_as_in_a_shell(checkout: Checkout, ours: Ours) -> None:
+    ours.run["has_failed"] = True
     ended = checkout.run("orchestrate", "--", "no-such-program")
     assert (ended.code, "no-such-program: not found" in ended.log) == (127, True)
     assert checkout.lines[-1] == COMPLETE
-    assert ours.told == []
+    assert ours.told == [], "it knows already that the run has failed"
 
 
 def test_without_its_start_nothing_is_run(checkout: Checkout, ours: Ours) -> None:

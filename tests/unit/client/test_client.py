@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import socket
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nx_dte.client import CloudEnvironment, CoordinatorClient, CoordinatorRefusedError, Presence
-from nx_dte.errors import CoordinatorUnreachableError
+from nx_dte.client import (
+    CloudEnvironment,
+    CoordinatorClient,
+    CoordinatorRefusedError,
+    Presence,
+    find_coordinator,
+)
+from nx_dte.errors import ConfigurationError, CoordinatorUnreachableError
 from nx_dte.model.run import CiRunState
 
 if TYPE_CHECKING:
@@ -141,6 +148,86 @@ def test_leaving_and_completing(httpserver: HTTPServer) -> None:
     client(httpserver).main_left("RUN", job_id="9", reason="cancelled")
     client(httpserver).complete("RUN", reason="done")
     httpserver.check_assertions()
+
+
+def test_a_record_of_a_failure(httpserver: HTTPServer) -> None:
+    noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    expected = {
+        "record_key": "k",
+        "command": "make e2e",
+        "code": 3,
+        "terminal_output": "",
+        "started_at": "2026-03-01T12:00:00Z",
+        "ended_at": "2026-03-01T12:00:00Z",
+    }
+    httpserver.expect_request(f"{RUNS}/RUN/records", method="POST", json=expected).respond_with_json(
+        {"record_id": "R"}
+    )
+    client(httpserver).add_record("RUN", key="k", command="make e2e", code=3, at=noon)
+    httpserver.check_assertions()
+
+
+def test_an_artifact_comes_as_it_is_and_a_missing_one_is_a_refusal(httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/api/v1/artifacts/aa").respond_with_data(b"\x1f\x8bbytes")
+    httpserver.expect_request("/api/v1/artifacts/bb").respond_with_json(refusal("gone"), status=404)
+    assert client(httpserver).artifact("aa") == b"\x1f\x8bbytes"
+    with pytest.raises(CoordinatorRefusedError, match="gone happened"):
+        client(httpserver).artifact("bb")
+
+
+# ------------------------------------------------------------------------------- before a job begins
+def test_one_that_comes_back_is_waited_for(httpserver: HTTPServer) -> None:
+    httpserver.expect_ordered_request(RUNS).respond_with_data("bad gateway", status=502)
+    httpserver.expect_ordered_request(RUNS).respond_with_json(
+        refusal("token_missing"), status=401, headers={"www-authenticate": 'Bearer realm="nx-dte"'}
+    )
+    httpserver.expect_ordered_request("/readyz").respond_with_json({"status": "ready"})
+    assert client(httpserver).probe_for(30).presence is Presence.READY
+
+
+def test_without_patience_it_is_asked_once(httpserver: HTTPServer) -> None:
+    httpserver.expect_request(RUNS).respond_with_data("bad gateway", status=502)
+    assert client(httpserver).probe_for(0).is_away
+    assert len(httpserver.log) == 1
+
+
+def test_a_job_finds_its_coordinator(httpserver: HTTPServer) -> None:
+    ours(httpserver)
+    httpserver.expect_request(RUNS, headers={"authorization": "t"}).respond_with_json({"ci_run": None})
+    assert find_coordinator(client(httpserver), patience_s=0).presence is Presence.READY
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        ("NX_CLOUD_ACCESS_TOKEN", "CI/CD variable"),
+        ("CI_PIPELINE_ID", "NX_CI_EXECUTION_ID"),
+        ("NX_CLOUD_API", "address"),
+    ],
+)
+def test_a_job_that_lacks_something_is_told_what(httpserver: HTTPServer, missing: str, message: str) -> None:
+    ours(httpserver)
+    with pytest.raises(ConfigurationError, match=message):
+        find_coordinator(client(httpserver, **{missing: ""}), patience_s=0)
+
+
+def test_a_refused_token_is_no_absence_but_a_fault_of_the_coordinator_is(httpserver: HTTPServer) -> None:
+    ours(httpserver)
+    httpserver.expect_oneshot_request(RUNS, headers={"authorization": "t"}).respond_with_json(
+        refusal("token_unknown"), status=401
+    )
+    with pytest.raises(CoordinatorRefusedError, match="token_unknown"):
+        find_coordinator(client(httpserver), patience_s=0)
+    httpserver.expect_request(RUNS, headers={"authorization": "t"}).respond_with_json(
+        refusal("internal"), status=500
+    )
+    assert find_coordinator(client(httpserver), patience_s=0).is_away
+
+
+def test_somebody_else_needs_neither_token_nor_id_of_ours(httpserver: HTTPServer) -> None:
+    httpserver.expect_request(RUNS).respond_with_data("Not found", status=404)
+    job = client(httpserver, NX_CLOUD_ACCESS_TOKEN="", CI_PIPELINE_ID="")
+    assert find_coordinator(job, patience_s=0).presence is Presence.FOREIGN
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 426])
