@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import secrets
 import signal
 import socket
@@ -23,15 +24,22 @@ if TYPE_CHECKING:
 
 __all__ = ["CoordinatorProcess", "free_port"]
 
+_PORTS = range(10_000, 20_000)
 READY_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 15.0
 
 
 def free_port() -> int:
-    """A port of the loopback interface nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of the loopback interface nobody listens on.
+
+    Not one of those that Linux gives out by itself: while the coordinator is away, clients that knock at its door again
+    and again could be given that very port for their end, and it could not come back.
+    """
+    for port in random.sample(_PORTS, len(_PORTS)):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise DemoFailedError(f"no port between {_PORTS.start} and {_PORTS.stop} is free")
 
 
 @dataclass(slots=True, kw_only=True)

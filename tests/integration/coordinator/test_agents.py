@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from nx_dte.coordinator.engine import notifier
 from tests.integration.coordinator.driver import task
 
 if TYPE_CHECKING:
@@ -26,17 +27,24 @@ async def until(condition: Callable[[], Any], within_s: float = 10) -> Any:
     return answer
 
 
-async def test_an_agent_that_comes_first_waits_and_joins_when_main_comes(driver: Driver) -> None:
+@pytest.fixture
+def only_hints(monkeypatch: pytest.MonkeyPatch) -> float:
+    """Who waits hears of news by being woken alone, or not within this time."""
+    monkeypatch.setattr(notifier, "LOOK_AGAIN_S", 60.0)
+    return 15.0
+
+
+async def test_an_agent_that_comes_first_waits_and_joins_when_main_comes(
+    driver: Driver, only_hints: float
+) -> None:
     assert (await driver.ask_to_join())["decision"] == "wait"
 
     waiting = asyncio.create_task(driver.ask_to_join(wait_s=20))
     await asyncio.sleep(0.1)
-    began = time.monotonic()
     await driver.open_run()
-    answer = await waiting
 
-    assert answer["decision"] == "joined"
-    assert time.monotonic() - began < 1.5
+    async with asyncio.timeout(only_hints):
+        assert (await waiting)["decision"] == "joined"
 
 
 async def test_waiting_for_a_run_ends_with_the_patience(driver: Driver) -> None:
@@ -58,21 +66,19 @@ async def test_an_agent_of_other_code_is_refused_with_the_difference(driver: Dri
     assert "two" in answer["message"]
 
 
-async def test_a_waiting_claim_is_woken_by_new_work(driver: Driver) -> None:
+async def test_a_waiting_claim_is_woken_by_new_work(driver: Driver, only_hints: float) -> None:
     run_id = (await driver.open_run())["ci_run_id"]
     agent_id = await driver.join()
     waiting = asyncio.create_task(driver.claim(agent_id, wait_s=20))
     await asyncio.sleep(0.1)
 
-    began = time.monotonic()
     await driver.submit(run_id, [task("a:build")])
-    answer = await waiting
 
-    assert [lease["task_id"] for lease in answer["leases"]] == ["a:build"]
-    assert time.monotonic() - began < 1.5
+    async with asyncio.timeout(only_hints):
+        assert [lease["task_id"] for lease in (await waiting)["leases"]] == ["a:build"]
 
 
-async def test_a_waiting_claim_is_woken_by_the_end(driver: Driver) -> None:
+async def test_a_waiting_claim_is_woken_by_the_end(driver: Driver, only_hints: float) -> None:
     run_id = (await driver.open_run())["ci_run_id"]
     agent_id = await driver.join()
     waiting = asyncio.create_task(driver.claim(agent_id, wait_s=20))
@@ -80,22 +86,22 @@ async def test_a_waiting_claim_is_woken_by_the_end(driver: Driver) -> None:
 
     await driver.ask("POST", f"/api/v1/ci-runs/{run_id}/complete", json={"reason": ""})
 
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(only_hints):
         assert (await waiting)["state"] == "leave"
 
 
-async def test_main_is_woken_by_an_event(driver: Driver) -> None:
+async def test_main_is_woken_by_an_event(driver: Driver, only_hints: float) -> None:
     run = await driver.open_run()
     waiting = asyncio.create_task(driver.events(run["ci_run_id"], after=run["sequence"], wait_s=20))
     await asyncio.sleep(0.1)
 
     await driver.join()
 
-    async with asyncio.timeout(1.5):
+    async with asyncio.timeout(only_hints):
         assert [event["kind"] for event in (await waiting)["events"]] == ["agent_joined"]
 
 
-async def test_a_stopping_coordinator_lets_nobody_wait(start: Any) -> None:
+async def test_a_stopping_coordinator_lets_nobody_wait(start: Any, only_hints: float) -> None:
     async with start() as coordinator:
         driver = coordinator.driver
         run = await driver.open_run()
@@ -107,7 +113,7 @@ async def test_a_stopping_coordinator_lets_nobody_wait(start: Any) -> None:
         ]
         await asyncio.sleep(0.2)
         coordinator.services.engine.notifier.close()
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(only_hints):
             await asyncio.gather(*waiting)
 
 
@@ -230,15 +236,16 @@ async def test_a_silent_agent_is_lost_and_its_task_goes_on_elsewhere(start: Any)
         assert "task_requeued" in kinds
 
 
+@pytest.mark.slow
 async def test_heartbeats_keep_leases_alive(start: Any) -> None:
-    async with start(lease_s=0.6, heartbeat_s=0.1) as coordinator:
+    async with start(lease_s=3, heartbeat_s=0.2) as coordinator:
         driver = coordinator.driver
         run_id = (await driver.open_run())["ci_run_id"]
         agent_id = await driver.join()
         await driver.submit(run_id, [task("a:build")])
         lease = (await driver.claim(agent_id))["leases"][0]
 
-        until_s = time.monotonic() + 1.5
+        until_s = time.monotonic() + 7
         while time.monotonic() < until_s:
             body = {"holding": [lease["lease_id"]]}
             beat = await driver.ask("POST", f"/api/v1/agents/{agent_id}/heartbeat", json=body)

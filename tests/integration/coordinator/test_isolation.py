@@ -125,6 +125,8 @@ async def test_leases_of_an_agent_that_was_cut_off_resume_or_go_back_but_never_b
                 await driver.ask("POST", f"/api/v1/ci-runs/{run_id}/ping", json={"job_id": "991"})
                 await asyncio.sleep(0.05)
 
+    async with start() as coordinator:  # with usual deadlines, so that nothing else is too late
+        driver = coordinator.driver
         # The network is back: the process comes again under a new key, as the light client does.
         heard = await driver.send(
             "POST", f"/api/v1/agents/{cut_off}/heartbeat", json={"holding": [lease["lease_id"]]}

@@ -52,7 +52,7 @@ def test_it_serves_and_stops_in_order_even_while_clients_wait(
             assert served.stop(number) == 0
             waiting.join(DEADLINE_S)
 
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20  # the client would have waited for 25
     assert answers[0].json()["decision"] == "wait"
 
 

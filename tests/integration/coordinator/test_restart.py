@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from nx_dte.coordinator import app
+from nx_dte.coordinator.store.sql.reads import SqlReads
 from nx_dte.errors import ConfigurationError
 from tests.integration.coordinator.driver import task
 from tests.support.archives import archive_of
@@ -39,18 +41,25 @@ async def test_a_run_goes_on_where_it_was(start: Any) -> None:
         assert data.content == archive_of(b"what it printed")
 
 
-async def test_deadlines_that_passed_while_it_was_away_begin_anew(start: Any) -> None:
-    times = {"lease_s": 1.0, "heartbeat_s": 0.2, "main_silence_s": 1.0}
-    async with start(**times) as first:
+async def test_deadlines_that_passed_while_it_was_away_begin_anew(
+    start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        SqlReads, "server_time", lambda _self: None
+    )  # the test has the clock, on any database
+    async with start() as first:
         run_id = (await first.driver.open_run())["ci_run_id"]
         agent_id = await first.driver.join()
         await first.driver.submit(run_id, CHAIN)
         lease = (await first.driver.claim(agent_id))["leases"][0]
-    await asyncio.sleep(1.2)  # longer than every deadline
+    monkeypatch.setattr(
+        app, "now", lambda: datetime.now(UTC) + timedelta(hours=1)
+    )  # longer than every deadline
 
-    async with start(**times) as second:
+    async with start() as second:
         driver = second.driver
-        await asyncio.sleep(0.3)  # several rounds of the reaper
+        for _ in range(3):
+            await second.services.engine.reaper.look()
         assert (await driver.run(run_id))["state"] == "open"
         assert (await driver.report(agent_id, lease))["accepted"]
 

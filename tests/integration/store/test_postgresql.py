@@ -158,7 +158,9 @@ async def test_a_coordinator_frozen_in_a_transaction_stops_the_others_for_second
                 break
             except ConflictError:
                 continue
-    assert time.monotonic() - began < 15
+    assert (
+        time.monotonic() - began < 25
+    )  # the server ends an idle session after ten; the frozen one waits for thirty
 
     may_go_on.set()
     with pytest.raises(StoreUnreachableError):
