@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AGENTS",
     "ENDED",
+    "END_S",
     "GUARD",
     "MAIN",
     "GitLabStage",
