@@ -43,7 +43,7 @@ check: MARKERS := -m "not slow"
 check: lint type arch js test-unit test-integration ## everything that takes under three minutes in all
 
 .PHONY: test
-test: lint type arch js test-unit test-integration test-acceptance ## every check and every test; what CI runs
+test: lint type arch js test-unit test-integration test-acceptance test-images ## every check and every test; what CI runs
 
 .PHONY: fmt
 fmt: setup ## format Python and JavaScript, apply safe fixes
@@ -86,6 +86,10 @@ test-integration: setup ## real SQLite and PostgreSQL, files and HTTP on loopbac
 test-acceptance: setup ## the whole stack with a real Nx workspace, compared with plain nx
 	$(PYTEST) tests/acceptance
 
+.PHONY: test-images
+test-images: wheel ## the images: what is in them, as jobs, beside a coordinator, in a registry
+	@$(IMAGES) run -- $(PYTEST) -q $(PARALLEL) --dist loadfile tests/images
+
 # Replay one: make chaos CHAOS="--seed 7 --round 3"
 CHAOS := --runs 10
 .PHONY: chaos
@@ -112,6 +116,15 @@ images: wheel ## build the runner image for each Node, and the coordinator's; on
 
 image/%: wheel
 	@$(IMAGES) build $* $(IMAGE_FLAGS)
+
+.PHONY: push
+push: images ## publish all images: make push REGISTRY=registry.example.com/group
+	@[[ -n "$(REGISTRY)" ]] || { echo "say where to: make push REGISTRY=registry.example.com/group" >&2; exit 78; }
+	@$(IMAGES) push --registry "$(REGISTRY)" $(if $(NODE),--node $(NODE))
+
+.PHONY: sbom
+sbom: images ## list what is in each image, under dist/sbom
+	@$(IMAGES) sbom $(if $(NODE),--node $(NODE))
 
 ##@ Upkeep
 .PHONY: docs

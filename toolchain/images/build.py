@@ -36,8 +36,8 @@ class Image:
     key: str
     """As in make's targets and in the file of digests: runner-node18, coordinator."""
     repository: str
-    base: str
-    """The base's key in versions.toml."""
+    bases: dict[str, str]
+    """Arguments of the Dockerfile, each with the key of a base in versions.toml; BASE is what the image stands on."""
     suffix: str
     """What the tag says beside nx-dte's version."""
     dockerfile: str
@@ -75,7 +75,7 @@ def runner_image(versions: Versions, major: str) -> Image:
     return Image(
         key=f"runner-node{major}",
         repository=versions.runner,
-        base=f"node{major}",
+        bases={"BASE": f"node{major}", "DEBIAN": "debian"},
         suffix=f"-node{major}",
         dockerfile="images/runner/Dockerfile",
         arguments={
@@ -93,7 +93,7 @@ def coordinator_image(versions: Versions) -> Image:
     return Image(
         key="coordinator",
         repository=versions.coordinator,
-        base="python",
+        bases={"BASE": "python"},
         suffix="",
         dockerfile="images/coordinator/Dockerfile",
         arguments={
@@ -112,24 +112,24 @@ def build(
         DockerError: a step failed; the message has the end of what it printed.
     """
     wheel = find_wheel(root)
-    base = provide(root, versions, image.base, source)
+    bases = {name: provide(root, versions, key, source) for name, key in image.bases.items()}
     tags = image.tags(wheel.version)
     arguments = {
-        "BASE": base,
+        **bases,
         "WHEEL_SHA256": wheel.sha256,
         "NX_DTE_VERSION": wheel.version,
         "REVISION": _revision(root),
         "NX_DTE_EXTRA_CA": certificates,
         **image.arguments,
     }
-    command = [client(), "build", "--file", image.dockerfile]
+    command = [client(), "build", "--force-rm", "--file", image.dockerfile]
     command += [part for tag in tags for part in ("--tag", tag)]
     command += [part for name, value in arguments.items() for part in ("--build-arg", f"{name}={value}")]
     began = time.monotonic()
     run_step([*command, "."], timeout_s=BUILD_S, cwd=root, log=root / f".cache/images/{image.key}.log")
-    size, base_size = image_size(tags[0]), image_size(base)
+    size, base_size = image_size(tags[0]), image_size(bases["BASE"])
     print(
-        f"{tags[0]}: {_megabytes(size)}, {_megabytes(size - base_size)} more than {base}, "
+        f"{tags[0]}: {_megabytes(size)}, {_megabytes(size - base_size)} more than {bases['BASE']}, "
         f"in {time.monotonic() - began:.1f} s",
         flush=True,
     )

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from toolchain.debian import has_apt
-from toolchain.images.docker import answers, client
+from toolchain.images.docker import DockerError, answers, client
 
 __all__ = ["NoEngineError", "running_engine"]
 
@@ -25,7 +25,7 @@ STOP_S = 30.0
 
 
 class NoEngineError(Exception):
-    """No engine answers, and none can be started here; the message says what to do."""
+    """No engine answers, and it is nobody's fault that none can be started here; the message says what to do."""
 
 
 @contextlib.contextmanager
@@ -36,6 +36,7 @@ def running_engine(folder: Path) -> Iterator[bool]:
 
     Raises:
         NoEngineError: there is none, and none can be had.
+        DockerError: one should have started, and did not.
     """
     if answers():
         yield False
@@ -78,7 +79,7 @@ def _start(folder: Path) -> subprocess.Popen[bytes] | None:
         time.sleep(0.2)
     _stop(engine)
     last = "\n".join(log.read_text("utf-8", "replace").splitlines()[-15:])
-    raise NoEngineError(
+    raise DockerError(
         f"dockerd did not answer within {START_S:g} s; the end of its log {log}:\n{last}\n"
         "Start an engine yourself, or set DOCKER_HOST"
     )
@@ -95,7 +96,7 @@ def _install() -> None:
         command = ["apt-get", "-qq", "install", "--yes", "--no-install-recommends", *wanted]
         subprocess.run(command, check=True, timeout=INSTALL_S, env=environment, stdout=subprocess.DEVNULL)
     except (OSError, subprocess.SubprocessError) as error:
-        raise NoEngineError(f"Debian's docker.io cannot be installed here: {error}") from error
+        raise DockerError(f"Debian's docker.io cannot be installed here: {error}") from error
 
 
 def _stop(engine: subprocess.Popen[bytes]) -> None:

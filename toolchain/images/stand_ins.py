@@ -98,7 +98,17 @@ def make(root: Path, versions: Versions, key: str) -> None:
         shutil.copy(_folder(root) / _DOCKERFILES[key], work / "Dockerfile")
         if key in versions.stand_ins:
             _pack(work, versions.stand_ins[key])
-        build = [client(), "build", "--quiet", "--tag", name, "--build-arg", f"STAND_IN={mark}", str(work)]
+        build = [
+            client(),
+            "build",
+            "--force-rm",
+            "--quiet",
+            "--tag",
+            name,
+            "--build-arg",
+            f"STAND_IN={mark}",
+            str(work),
+        ]
         run_step(build, timeout_s=MAKE_S)
         print(f"made a stand-in for {name}", flush=True)
 
