@@ -183,7 +183,7 @@ def test_a_task_that_hangs_is_ended_with_all_it_started(stage: Stage) -> None:
                 "'use strict';\n", f"'use strict';\nif (process.argv[2] === 'libs/ui') {leaves}", 1
             ),
         },
-        variables={"NX_DTE_TASK_TIMEOUT": "12"},
+        variables={"NX_DTE_TASK_TIMEOUT": "20"},
     )
     agent = holder(stage, started, "ui:test")
 

@@ -49,8 +49,8 @@ def test_agents_wait_for_their_main(stage: Stage, paused: Started) -> None:
     assert main.wait(JOB_END_S) == 0
     assert agent.wait(AGENT_END_S) == 0
     late = pipeline.start(pipeline.prepare("too-late", recipe.AGENT_SCRIPT))
-    assert late.wait(AGENT_END_S) == 0
-    assert late.duration_s < 20
+    assert late.wait(LEAVE_S) == 0
+    assert "there is nothing to do in it" in late.log
 
 
 def test_an_agent_whose_main_never_comes_gives_up(stage: Stage) -> None:

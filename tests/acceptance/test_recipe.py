@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nx_dte.demo import recipe
-from nx_dte.demo.figures import TaskRun, tasks_per_agent
+from nx_dte.demo.figures import TaskRun, span_s, tasks_per_agent, work_s
 from tests.support.compare import differences, snapshot_tree
 from tests.support.nx_results import RUN_FILE, read_results, sections, terminal_outputs
 from tests.support.processes import is_gone, wait_until
@@ -91,4 +91,5 @@ def test_nothing_of_a_job_outlives_it(run: Recipe) -> None:
 
 
 def test_it_is_quicker_than_plain_nx(run: Recipe) -> None:
-    assert run.main.duration_s < run.plain.duration_s
+    """By the tasks' own times, which a busy machine stretches too: sooner than plain nx's two slots at their best."""
+    assert span_s(run.runs) < work_s(run.runs) / 2

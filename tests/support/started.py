@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["SHORT", "Started", "holder", "slow", "start", "starts_of", "view_of", "wait_until_leased"]
 
 # Leases and silences at a fraction of their time, where a test waits for one to run out.
-SHORT = {"NX_DTE_LEASE_S": "6", "NX_DTE_HEARTBEAT_S": "1"}
+SHORT = {"NX_DTE_LEASE_S": "10", "NX_DTE_HEARTBEAT_S": "1"}
 
 _START = re.compile(r"\[nx-dte\] start: (\S+)")
 
