@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -49,12 +49,13 @@ class _Variable:
 
 def render(options: PipelineOptions, *, made_by: tuple[str, ...] = ("nx-dte pipeline render",)) -> str:
     """The text of the file. `made_by` are the lines of the command that asked for it, for its head."""
-    return _template().render(_values(options), made_by=made_by)
+    template = _template(prefers_single=options.workspace.prefers_single_quotes)
+    return template.render(_values(options), made_by=made_by)
 
 
 @cache
-def _template() -> Template:
-    """Compiled once; it holds no values."""
+def _template(*, prefers_single: bool) -> Template:
+    """Compiled once for each kind of quotes; it holds no values."""
     environment = Environment(
         loader=PackageLoader("nx_dte.pipeline"),
         undefined=StrictUndefined,
@@ -62,12 +63,12 @@ def _template() -> Template:
         lstrip_blocks=True,
         keep_trailing_newline=True,
         autoescape=False,  # noqa: S701  # this is YAML, and `finalize` quotes it
-        finalize=scalar,
+        finalize=partial(scalar, prefers_single=prefers_single),
     )
     environment.filters |= {
         "comment": _comment,
-        "flow": lambda values: flow_list(tuple(values)),
-        "folded": folded,
+        "flow": lambda values: flow_list(tuple(values), prefers_single=prefers_single),
+        "folded": partial(folded, prefers_single=prefers_single),
     }
     return environment.get_template(TEMPLATE)
 

@@ -26,8 +26,8 @@ class Verbatim(str):
     __slots__ = ()
 
 
-def scalar(value: object) -> str:
-    """The value as one line of YAML, quoted only where it has to be.
+def scalar(value: object, *, prefers_single: bool = False) -> str:
+    """The value as one line of YAML, quoted only where it has to be; with `prefers_single` in single quotes if it can be.
 
     Raises:
         TypeError: it is no text, number or truth value: a template that prints a list by accident.
@@ -40,29 +40,29 @@ def scalar(value: object) -> str:
         return str(value)
     if not isinstance(value, str):
         raise TypeError(f"{type(value).__name__} is no YAML scalar")
-    return value if _is_plain(value) else _quoted(value)
+    return value if _is_plain(value) else _quoted(value, prefers_single=prefers_single)
 
 
-def flow_list(values: tuple[object, ...]) -> Verbatim:
+def flow_list(values: tuple[object, ...], *, prefers_single: bool = False) -> Verbatim:
     """`[a, b]`."""
     items = [
         text
         if not isinstance(value, str) or (_is_plain(value) and _IN_FLOW.fullmatch(value))
-        else _quoted(value)
+        else _quoted(value, prefers_single=prefers_single)
         for value in values
-        for text in (scalar(value),)
+        for text in (scalar(value, prefers_single=prefers_single),)
     ]
     return Verbatim(f"[{', '.join(items)}]")
 
 
-def folded(lines: tuple[str, ...], indent: int) -> Verbatim:
+def folded(lines: tuple[str, ...], indent: int, *, prefers_single: bool = False) -> Verbatim:
     """One long line in several, as YAML's `>-` puts it together again with a space between each two.
 
     Raises:
         ValueError: a line would not come out of that as it went in.
     """
     if len(lines) == 1:
-        return Verbatim(scalar(lines[0]))
+        return Verbatim(scalar(lines[0], prefers_single=prefers_single))
     for line in lines:
         if not line or line != line.strip() or not line.isprintable():
             raise ValueError(f"{line!r} cannot be a line of folded text")
@@ -76,9 +76,9 @@ def _is_plain(text: str) -> bool:
     return bool(yaml.safe_load(text) == text)
 
 
-def _quoted(text: str) -> str:
-    """In double quotes, as JSON has it; in single ones where that needs no escape and reads better."""
-    if text.isprintable() and "'" not in text and ("\\" in text or '"' in text):
+def _quoted(text: str, *, prefers_single: bool) -> str:
+    """In double quotes, as JSON has it; in single ones where they are preferred, or read better, and need no escape."""
+    if text.isprintable() and "'" not in text and (prefers_single or "\\" in text or '"' in text):
         return f"'{text}'"
     quoted = json.dumps(text, ensure_ascii=False)
     return "".join(sign if sign.isprintable() else f"\\U{ord(sign):08x}" for sign in quoted)

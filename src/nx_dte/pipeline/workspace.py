@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
+import yaml
+
 from nx_dte.errors import ConfigurationError
 
 __all__ = ["Installation", "PackageManager", "Workspace", "look_at"]
@@ -56,6 +58,10 @@ _YARN_BERRY = Installation(
 )
 
 
+# In the order in which prettier looks, after package.json. JSON is YAML.
+_PRETTIER_FILES = (".prettierrc", ".prettierrc.json", ".prettierrc.yaml", ".prettierrc.yml")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workspace:
     """The Nx workspace a pipeline is for. Folders are relative to the repository, "" is the repository itself."""
@@ -68,6 +74,8 @@ class Workspace:
     is_yarn_berry: bool = False
     has_prettier: bool = True
     """Without it `nx format:check` fails."""
+    prefers_single_quotes: bool = False
+    """Prettier is told `singleQuote`, as in workspaces that Nx has made: the file must pass `nx format:check`, too."""
 
     @property
     def lock_folder(self) -> str:
@@ -121,6 +129,7 @@ def look_at(directory: Path, package_manager: PackageManager | None) -> Workspac
         folder="" if root == repository else root.relative_to(repository).as_posix(),
         is_yarn_berry=lock.name == "yarn.lock" and _is_berry(lock),
         has_prettier=_has_prettier(root) or _has_prettier(lock.parent),
+        prefers_single_quotes=_prefers_single_quotes(repository),
     )
 
 
@@ -163,6 +172,16 @@ def _has_prettier(folder: Path) -> bool:
     return any(isinstance(packages, dict) and "prettier" in packages for packages in kinds)
 
 
+def _prefers_single_quotes(repository: Path) -> bool:
+    """What prettier's configuration beside the pipeline's file says, where it is data; programs are not run."""
+    package = _read_json(repository / "package.json").get("prettier")
+    configurations = (package, *(_read_yaml(repository / name) for name in _PRETTIER_FILES))
+    said = (
+        each["singleQuote"] for each in configurations if isinstance(each, dict) and "singleQuote" in each
+    )
+    return next(said, False) is True
+
+
 def _upwards(directory: Path, name: str) -> Path | None:
     start = directory.resolve()
     return next((folder for folder in (start, *start.parents) if (folder / name).exists()), None)
@@ -174,3 +193,10 @@ def _read_json(file: Path) -> dict[str, object]:
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def _read_yaml(file: Path) -> object:
+    try:
+        return yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return None

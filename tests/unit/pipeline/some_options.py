@@ -32,6 +32,7 @@ def _workspace(draw: st.DrawFn) -> Workspace:
         folder=folder,
         lock_file=f"{folder}/{lock}" if folder and draw(st.booleans()) else lock,
         is_yarn_berry=manager is PackageManager.YARN and draw(st.booleans()),
+        prefers_single_quotes=draw(st.booleans()),
     )
 
 

@@ -12,9 +12,9 @@ from tests.unit.pipeline.texts import ANY_TEXT, LINE, QUICK
 
 
 @QUICK
-@given(value=ANY_TEXT | st.integers() | st.booleans())
-def test_a_scalar_means_what_it_was_made_of(value: str | int) -> None:
-    text = scalar(value)
+@given(value=ANY_TEXT | st.integers() | st.booleans(), prefers_single=st.booleans())
+def test_a_scalar_means_what_it_was_made_of(value: str | int, *, prefers_single: bool) -> None:
+    text = scalar(value, prefers_single=prefers_single)
     assert "\n" not in text
     assert yaml.safe_load(f"key: {text}") == {"key": value}
     assert yaml.safe_load(f"- {text}\n- next") == [value, "next"]
@@ -27,9 +27,9 @@ def test_a_scalar_can_be_a_key(key: str) -> None:
 
 
 @QUICK
-@given(values=st.lists(ANY_TEXT | st.integers(), max_size=4))
-def test_a_flow_list_means_what_it_was_made_of(values: list[str | int]) -> None:
-    text = flow_list(tuple(values))
+@given(values=st.lists(ANY_TEXT | st.integers(), max_size=4), prefers_single=st.booleans())
+def test_a_flow_list_means_what_it_was_made_of(values: list[str | int], *, prefers_single: bool) -> None:
+    text = flow_list(tuple(values), prefers_single=prefers_single)
     assert yaml.safe_load(f"key: {text}\nnext: 1") == {"key": values, "next": 1}
 
 
@@ -61,6 +61,19 @@ def test_what_people_would_not_quote_is_not_quoted(text: str) -> None:
 def test_what_another_reader_takes_for_something_else_is_quoted(text: str) -> None:
     """Psych, js-yaml and PyYAML do not agree on these."""
     assert scalar(text) == f'"{text}"'
+
+
+@pytest.mark.parametrize(
+    ("text", "double", "single"),
+    [
+        ("5 days", '"5 days"', "'5 days'"),
+        ("5 o'clock", '"it\'s 5"', '"it\'s 5"'),
+        ('a: "b"', "'a: \"b\"'", "'a: \"b\"'"),
+        ("5\t", '"5\\t"', '"5\\t"'),
+    ],
+)
+def test_the_other_quotes_are_used_where_they_need_no_escape(text: str, double: str, single: str) -> None:
+    assert (scalar(text), scalar(text, prefers_single=True)) == (double, single)
 
 
 def test_a_list_is_no_scalar() -> None:

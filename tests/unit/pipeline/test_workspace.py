@@ -112,3 +112,25 @@ def test_outside_of_a_workspace_the_package_manager_must_be_named(tmp_path: Path
     with pytest.raises(ConfigurationError, match=r"no nx\.json .* --package-manager"):
         look_at(tmp_path, None)
     assert look_at(tmp_path, PackageManager.PNPM).lock_file == "pnpm-lock.yaml"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "prefers_single"),
+    [
+        (".prettierrc", '{ "singleQuote": true }', True),
+        (".prettierrc", "singleQuote: true\n", True),
+        (".prettierrc.json", '{"singleQuote": false}', False),
+        (".prettierrc.yml", "semi: false\n", False),
+        (".prettierrc", "{", False),
+        (".prettierrc", "[]", False),
+        ("package.json", '{"prettier": {"singleQuote": true}}', True),
+        ("package.json", '{"prettier": "@acme/prettier-config"}', False),
+        ("prettier.config.js", "module.exports = {singleQuote: true}", False),
+    ],
+)
+def test_prettier_is_asked_for_its_quotes(
+    tmp_path: Path, name: str, text: str, *, prefers_single: bool
+) -> None:
+    folder = checkout(tmp_path, "nx.json", "yarn.lock")
+    (folder / name).write_text(text, encoding="utf-8")
+    assert look_at(folder, None).prefers_single_quotes is prefers_single
