@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 import uuid
 from dataclasses import dataclass, field, replace
@@ -17,7 +16,15 @@ from nx_dte.errors import EXIT_COORDINATOR_LOST, NxDteError
 from nx_dte.gitlab import CiEnvironment
 from nx_dte.gitlab.sections import SectionLog
 from nx_dte.nx_commands import find_checkout
-from nx_dte.processes import MARK, Child, StoppedError, StopSignals, end_marked
+from nx_dte.processes import (
+    ERRORS,
+    MARK,
+    Child,
+    StoppedError,
+    StopSignals,
+    end_marked,
+    write_to_log,
+)
 from nx_dte.rerun_guard.verdict import EXIT_MIRROR
 
 if TYPE_CHECKING:
@@ -156,12 +163,14 @@ class _AgentJob:
         env = {**self.checkout.environment(self.environ), MARK: key}
         command = self.checkout.nx_cloud("start-agent")
         ci = CiEnvironment.from_environ(self.environ)
-        sections = SectionLog(write=lambda text: _write(text.encode()), now=time.time, is_gitlab=ci.is_gitlab)
+        sections = SectionLog(
+            write=lambda text: write_to_log(text.encode()), now=time.time, is_gitlab=ci.is_gitlab
+        )
         return Supervisor(
             start=lambda: Child(command, env=env, cwd=self.checkout.root, reads_output=True),
             end_rest=lambda grace_s: end_marked(key, grace_s=grace_s),
             exit_code_of_early_end=self._mirrored if is_ours else lambda: 0,
-            log=AgentLog(write=_write, sections=sections, now=time.time),
+            log=AgentLog(write=write_to_log, sections=sections, now=time.time),
             limits=self.options.limits,
             stopping=self.stopping,
             now=time.monotonic,
@@ -178,12 +187,5 @@ class _AgentJob:
         return EXIT_MIRROR if run is not None and run.has_failed else 0
 
 
-def _write(line: bytes) -> None:
-    sys.stdout.buffer.write(line)
-    sys.stdout.buffer.flush()
-
-
 def _say(message: str) -> None:
-    sys.stdout.flush()
-    sys.stderr.write(f"nx-dte agent: {message}\n")
-    sys.stderr.flush()
+    write_to_log(f"nx-dte agent: {message}\n".encode(), stream=ERRORS)

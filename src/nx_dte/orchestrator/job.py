@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 import uuid
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from nx_dte.orchestrator.preparing import GuardRefusedError, Preparation
 from nx_dte.orchestrator.reporting import report
 from nx_dte.orchestrator.running import StepRunner
 from nx_dte.orchestrator.telling import Failure, Teller
-from nx_dte.processes import MARK, StoppedError, StopSignals, end_marked
+from nx_dte.processes import ERRORS, MARK, StoppedError, StopSignals, end_marked, write_to_log
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -235,12 +234,8 @@ class _Job:
 
 
 def _write(text: str) -> None:
-    """To the job's log, at once: what commands print goes there directly."""
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    write_to_log(text.encode())
 
 
 def _say(message: str) -> None:
-    sys.stdout.flush()
-    sys.stderr.write(f"nx-dte orchestrate: {message}\n")
-    sys.stderr.flush()
+    write_to_log(f"nx-dte orchestrate: {message}\n".encode(), stream=ERRORS)

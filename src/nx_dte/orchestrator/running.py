@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nx_dte.processes import STOP_CODES, Child, StoppedError
+from nx_dte.processes import ERRORS, STOP_CODES, Child, StoppedError, write_to_log
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -72,8 +71,7 @@ class StepRunner:
                 return None
             time.sleep(LOOK_S)
         for line in child.lines():  # one that could not be started says so here
-            sys.stderr.buffer.write(line)
-        sys.stderr.flush()
+            write_to_log(line, stream=ERRORS)
         if heeds_signals:
             self._heed_same_signal(code)
         return code

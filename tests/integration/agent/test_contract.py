@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 START = "yarn nx-cloud start-agent"
 GUARD_OFF = {"NX_DTE_GUARD_MODE": "off"}
-BUSY_S = 3.0  # what a busy machine may add to a promise
+BUSY_S = 5.0  # what a busy machine may add to a promise
 
 JOINED = "echo '[nx-dte] agent-1 joined CI run RUN as agent A.'\n"
 # An agent with a server in a session of its own. It says goodbye, the server says nothing and hears nothing.

@@ -127,15 +127,10 @@ class Checkout:
 
     def start(self, *arguments: str, **variables: str) -> Started:
         """Start `nx-dte …` in the checkout, with a job's environment."""
-        environ = {
-            "PATH": f"{self.fake}/bin:{os.environ['PATH']}",
-            "HOME": str(self.fake),
-            "FAKE": str(self.fake),
-        }
         process = subprocess.Popen(
             [sys.executable, "-m", "nx_dte", *arguments],
             cwd=self.root,
-            env={**environ, **self.job, **self.variables, **variables},
+            env={**self.environ, **self.variables, **variables},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -149,9 +144,12 @@ class Checkout:
         return self.start(*arguments, **variables).end()
 
     @property
-    def job(self) -> dict[str, str]:
-        """What GitLab says to a job, as far as it matters here."""
+    def environ(self) -> dict[str, str]:
+        """A job's environment: the tools on PATH, and what GitLab says, as far as it matters here."""
         return {
+            "PATH": f"{self.fake}/bin:{os.environ['PATH']}",
+            "HOME": str(self.fake),
+            "FAKE": str(self.fake),
             "CI_PIPELINE_ID": "70",
             "CI_JOB_ID": "9001",
             "CI_JOB_NAME": "nx-dte",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -129,9 +128,8 @@ def test_it_is_refused_with_one_message(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     change(checkout)
-    environ = {"PATH": f"{checkout.fake}/bin:{os.environ['PATH']}", **checkout.job, **checkout.variables}
     monkeypatch.chdir(checkout.root)
-    for name, value in environ.items():
+    for name, value in {**checkout.environ, **checkout.variables}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(sys, "argv", ["nx-dte", *arguments])
     with pytest.raises(SystemExit) as ended:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 LINE = ("orchestrate", "--record", "nx format:check", "--", "nx", "affected")
 GUARD_OFF = {"NX_DTE_GUARD_MODE": "off"}
 COMPLETE = "yarn nx-cloud complete-ci-run"
-BUSY_S = 3.0  # what a busy machine may add to a promise
+BUSY_S = 8.0  # what a busy machine may add to a promise
 
 # A command with a server in a session of its own; both say when they are told to end.
 WORKS = """
@@ -102,6 +102,23 @@ def test_who_hears_nothing_is_ended_before_the_runner_would(checkout: Checkout, 
 
 
 @pytest.mark.slow  # starts several processes
+def test_whoever_can_still_tell_a_coordinator_that_is_away_is_spared(checkout: Checkout, ours: Ours) -> None:
+    """The pinger of a coordinator of ours: it sees the job's shell end, and tells."""
+    pinger = "NX_DTE_PINGER=config setsid sh -c 'echo $$ > $FAKE/pinger; sleep 60' > /dev/null 2>&1 &"
+    checkout.on("nx-cloud-start-ci-run", f"touch $FAKE/open; {pinger}")
+    checkout.on("nx-affected", WORKS)
+    with TcpProxy([("127.0.0.1", ours.server.port)]) as proxy:
+        started = checkout.start(*LINE, NX_CLOUD_API=proxy.url)
+        is_up(checkout)
+        proxy.is_refusing = True
+        started.tell()
+        ended = started.end()
+    assert ended.code == 143
+    assert int((checkout.fake / "pinger").read_text()) in started.processes
+    assert len((checkout.fake / "told").read_text().split()) == 2
+
+
+@pytest.mark.slow  # starts several processes
 def test_told_while_the_run_is_being_opened_that_command_ends_first(checkout: Checkout, ours: Ours) -> None:
     order: list[bool] = []
     ours.on_told = lambda: order.append((checkout.fake / "told").exists())
@@ -125,7 +142,7 @@ def test_told_before_anything_is_opened_it_just_ends(checkout: Checkout) -> None
         ended = started.end()
         connection.close()
     assert (ended.code, checkout.calls) == (143, [])
-    assert ended.took_s < CANCEL_S
+    assert ended.took_s < CANCEL_S + BUSY_S
 
 
 @pytest.mark.slow  # starts several processes

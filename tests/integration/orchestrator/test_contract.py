@@ -12,6 +12,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from nx_dte.cli import main
 from tests.support.processes import wait_until
 from tests.support.tcp_proxy import TcpProxy
 
@@ -135,6 +136,28 @@ def test_a_report_that_cannot_be_written_changes_nothing(checkout: Checkout, our
     assert (ended.code, checkout.lines[-1]) == (0, COMPLETE)
     assert "no JUnit report: /dev/full: No space left on device" in ended.log
     assert ours.told == []
+
+
+def test_a_fault_of_ours_is_70_and_leaves_no_agent_waiting(
+    checkout: Checkout, ours: Ours, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError("a fault")
+
+    monkeypatch.setattr("nx_dte.orchestrator.job.steps", broken)
+    monkeypatch.setattr("sys.argv", ["nx-dte", *LINE])
+    monkeypatch.chdir(checkout.root)
+    for name, value in {**checkout.environ, **checkout.variables}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capfd.readouterr().err
+    assert (ended.value.code, checkout.lines) == (70, [START])
+    assert [address for address, _ in ours.told] == ["records", "main-left"]
+    assert (
+        said.splitlines()[-1]
+        == "nx-dte: KeyError: 'a fault'; this is a fault of nx-dte, please report it [internal]"
+    )
 
 
 # -------------------------------------------------------------------------------------- nobody

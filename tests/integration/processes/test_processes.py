@@ -20,6 +20,7 @@ from nx_dte.processes import (
     end_marked,
     has_variable,
     marked_processes,
+    write_to_log,
 )
 from tests.support.processes import wait_until
 
@@ -170,6 +171,34 @@ def test_nothing_to_end() -> None:
     assert marked_processes("nobody") == set()
     assert end_marked("nobody", grace_s=LONG_S)
     assert not has_variable(2**22 + 1, "A=b")
+
+
+# ------------------------------------------------------------------------------------- the log
+def test_a_stream_that_a_child_has_made_non_blocking_is_waited_for() -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    data = os.urandom(1_000_000)
+    read: list[bytes] = []
+
+    def drain() -> None:
+        with os.fdopen(reader, "rb") as stream:
+            read.append(stream.read())
+
+    thread = threading.Thread(target=drain)
+    thread.start()
+    write_to_log(data, stream=writer)
+    os.close(writer)
+    thread.join(LONG_S)
+    assert read == [data]
+
+
+def test_a_log_that_is_gone_is_no_error() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    write_to_log(b"words", stream=writer)
+    os.close(writer)
+    with Path("/dev/full").open("wb") as full:
+        write_to_log(b"words", stream=full.fileno())
 
 
 # ------------------------------------------------------------------------------------- signals
