@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import shutil
 import subprocess
@@ -18,7 +19,7 @@ from tests.images.containers import Containers, sweep
 from toolchain.images.bases import provide
 from toolchain.images.build import build, coordinator_image, runner_image
 from toolchain.images.certificates import extra_certificates
-from toolchain.images.docker import DockerError, docker
+from toolchain.images.docker import DockerError, docker, image_size
 from toolchain.images.engine import NoEngineError, running_engine
 from toolchain.images.versions import Versions, read_versions
 
@@ -200,3 +201,19 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
         for made in item.config.stash.get(_ALL, []):
             report.sections.extend((container.name, container.log) for container in made.containers)
     return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print the images' sizes, where the tests of several processes come together."""
+    versions = read_versions(config.rootpath)
+    images = [runner_image(versions, major) for major in versions.node] + [coordinator_image(versions)]
+    lines = []
+    for image in images:
+        with contextlib.suppress(DockerError):  # not built, or no engine
+            name, base = image.tags("")[1], versions.bases[image.bases["BASE"]].name
+            size, base_size = image_size(name), image_size(base)
+            lines.append(f"{name}: {size / 1e6:.0f} MB, {(size - base_size) / 1e6:.0f} MB more than {base}")
+    if lines:
+        terminalreporter.section("sizes of images")
+        for line in lines:
+            terminalreporter.write_line(line)
