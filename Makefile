@@ -120,7 +120,7 @@ image/%: wheel
 .PHONY: push
 push: images ## publish all images: make push REGISTRY=registry.example.com/group
 	@[[ -n "$(REGISTRY)" ]] || { echo "say where to: make push REGISTRY=registry.example.com/group" >&2; exit 78; }
-	@$(IMAGES) push --registry "$(REGISTRY)" $(if $(NODE),--node $(NODE))
+	@$(IMAGES) push --registry "$(REGISTRY)" $(if $(NODE),--node $(NODE)) $(if $(ALLOW_STAND_INS),--allow-stand-ins)
 
 .PHONY: sbom
 sbom: images ## list what is in each image, under dist/sbom

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.images.authority import issue
-from toolchain.images import bases, certificates
+from toolchain.images import bases, certificates, push
 from toolchain.images.bases import Source, base_reference, provide
 from toolchain.images.build import coordinator_image, runner_image
 from toolchain.images.docker import DockerError
@@ -154,6 +154,18 @@ def test_each_image_has_a_tag_that_stays_and_one_that_follows(versions: Versions
     )
     with pytest.raises(DockerError, match="NODE is one of 18, 20, 22"):
         runner_image(versions, "16")
+
+
+def test_an_image_on_a_stand_in_is_not_published_by_mistake(
+    versions: Versions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "dist").mkdir()
+    (tmp_path / "dist/nx_dte-1.2.3-py3-none-any.whl").touch()
+    labels = {"org.opencontainers.image.version": "1.2.3", "nx-dte.stand-in": "node18-0"}
+    monkeypatch.setattr(push, "label_of", lambda _name, label: labels[label])
+    with pytest.raises(DockerError, match=r"nx-dte/runner:1\.2\.3-node18 stands on a stand-in"):
+        push.push(tmp_path, [runner_image(versions, "18")], "registry.example.com", tmp_path / "images.yaml")
+    assert not (tmp_path / "images.yaml").exists()
 
 
 def test_only_certificates_that_no_package_shipped_are_extra(

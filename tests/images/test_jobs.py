@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.images.conftest import Built
-    from tests.images.containers import Container, Containers
+    from tests.images.containers import Containers
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -79,22 +79,32 @@ def test_the_bare_recipe_in_plain_node_without_python(
 
 
 def test_a_stopped_agent_gives_its_tasks_back_and_main_is_green(jobs: Jobs, coordinator: Coordinator) -> None:
-    jobs.point_at(NX_DTE_EXAMPLE_PACE="1", NX_DTE_EXAMPLE_AGENTS="1")
-    agents: list[Container] = [
-        jobs.command(f"agent{number}", "nx-dte", "agent", "--guard", "off") for number in (1, 2)
-    ]
+    jobs.point_at(NX_DTE_EXAMPLE_PACE="0.5", NX_DTE_EXAMPLE_AGENTS="1")
+    agents = {name: jobs.command(name, "nx-dte", "agent", "--guard", "off") for name in ("agent1", "agent2")}
     main = jobs.script(
-        "main", [*recipe.MAIN_SCRIPT[:3], "yarn nx affected --base=$NX_BASE --head=$NX_HEAD -t build"]
+        "main",
+        [
+            'yarn nx-cloud start-ci-run --distribute-on="manual" --stop-agents-after=build',
+            "yarn nx affected --base=$CI_COMMIT_BEFORE_SHA --head=$CI_COMMIT_SHA -t build",
+        ],
     )
-    agents[0].wait_for("[nx-dte] start: ", 120)
 
-    code, took_s = agents[0].stop(grace_s=30)
+    def at_work() -> list[str]:
+        return [name for name, agent in agents.items() if "[nx-dte] start: " in agent.log]
+
+    main.wait_until(at_work, 120, "an agent runs a task")
+    stopped, other = sorted(agents, key=lambda name: name != at_work()[0])
+    code, took_s = agents[stopped].stop(grace_s=30)
 
     assert code == 128 + 15
     assert took_s < 25, "it was killed"
+    assert "SIGTERM: leaving; what is not finished goes back to the queue" in agents[stopped].log
     assert main.wait(JOB_END_S) == 0, main.log
-    assert agents[1].wait(JOB_END_S) == 0
-    assert "agent2" in _took_part(coordinator, jobs)
+    assert agents[other].wait(JOB_END_S) == 0
+    assert other in _took_part(coordinator, jobs)
+    ci_run = coordinator.api.ci_run(str(jobs.pipeline_id))
+    assert ci_run is not None
+    assert {agent["name"]: agent["left_reason"] for agent in ci_run["agents"]}[stopped] == "interrupted"
 
 
 def test_a_job_of_many_children_leaves_no_zombie(containers: Containers, built: Built) -> None:

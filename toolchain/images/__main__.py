@@ -49,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     pushing = commands.add_parser("push", help="publish images")
     pushing.add_argument("--registry", required=True, help="host, port and path before the images' names")
     pushing.add_argument("--digests", type=Path, default=ROOT / "dist/images.yaml", help="file to write")
+    pushing.add_argument("--allow-stand-ins", action="store_true", help="images on stand-ins, too")
     pushing.set_defaults(run=_push)
     listing = commands.add_parser("sbom", help="list what is in images")
     listing.add_argument("--folder", type=Path, default=ROOT / "dist/sbom", help="where to")
@@ -74,7 +75,7 @@ def _build(options: argparse.Namespace) -> int:
 
 def _push(options: argparse.Namespace) -> int:
     images = _chosen(read_versions(ROOT), options.images, options.node)
-    push(ROOT, images, options.registry, options.digests)
+    push(ROOT, images, options.registry, options.digests, allow_stand_ins=options.allow_stand_ins)
     print(f"digests: {options.digests}")
     return 0
 
