@@ -38,7 +38,7 @@ GITLAB_SHELL = (
 )
 """What the runner starts in a job's container, to feed it the script."""
 _COMPLAINT = re.compile(
-    r'^\W*(?:warn(?:ing)?|err(?:or)?|fatal|critical|panic)\b[^.\n]|"level": "(?:warning|error|critical)"|^Traceback '
+    r'^\W*(?:npm )?(?:warn(?:ing)?|err(?:or)?|fatal|critical|panic)\b[^.\n]|"level": "(?:warning|error|critical)"|^Traceback '
     r"|\[(?:WARN|ERROR|FATAL|emerg|alert|crit|error|warn)\w*\]|^tini: |UnhandledPromise|\bDeprecationWarning\b",
     re.IGNORECASE,
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,8 +10,6 @@ from tests.images.conftest import build_warm
 from tests.images.jobs import JOB_END_S
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.images.conftest import Built
     from tests.images.containers import Containers
 
@@ -36,20 +33,34 @@ def test_yarn_installs_from_the_image_alone(containers: Containers, built: Built
     assert "20.8.4" in job.log
 
 
-def test_npm_installs_from_the_image_alone(containers: Containers, built: Built, tmp_path: Path) -> None:
-    for name in ("package.json", "package-lock.json"):
-        shutil.copy(built.root / "images/runner/pnpm" / name, tmp_path)
-    tmp_path.chmod(0o755)  # a job is not its owner
-    image = build_warm(built, "warm-npm", tmp_path)
-    job = containers.feed(
-        image,
-        [
-            "cp /lock/package.json /lock/package-lock.json .",
+@pytest.mark.parametrize(
+    ("tool", "folder", "install", "shows", "said"),
+    [
+        (
+            "npm",
+            "images/runner/pnpm",
             "npm ci --prefer-offline --no-audit --no-fund",
             "node_modules/.bin/pnpm --version",
-        ],
-        options=["--workdir", "/tmp"],
-        mounts={tmp_path: "/lock:ro"},
+            "10.",
+        ),
+        (
+            "pnpm",
+            "tests/images/pnpm-example",
+            "pnpm install --frozen-lockfile --prefer-offline",
+            "node -p 'require(\"is-odd\")(3)'",
+            "true",
+        ),
+    ],
+)
+def test_npm_and_pnpm_do_so_too(
+    containers: Containers, built: Built, tool: str, folder: str, install: str, shows: str, said: str
+) -> None:
+    workspace = built.root / folder
+    image = build_warm(built, f"warm-{tool}", workspace)
+    job = containers.feed(
+        image,
+        ["mkdir /tmp/job && cd /tmp/job && cp /lock/* .", install, shows],
+        mounts={workspace: "/lock:ro"},
     )
     assert job.wait(JOB_END_S) == 0, job.log
-    assert built.versions.tools["pnpm"] in job.log
+    assert job.log.splitlines()[-1].startswith(said)
