@@ -13,8 +13,6 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
 MAKE = re.compile(r"`make ([a-z][a-z0-9-]*)`")
 COMMAND = re.compile(r"(?:`|\$ )nx-dte ((?:[a-z][a-z-]*(?: |\b))+)")
-# Named as plans, not as what is there: README's Status section.
-PLANNED = {"orchestrate"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -46,10 +44,6 @@ def _exists(words: list[str]) -> bool:
 
 
 def test_every_command_that_the_readme_names_exists() -> None:
-    named = {
-        words.strip()
-        for words in COMMAND.findall((ROOT / "README.md").read_text(encoding="utf-8"))
-        if words.split()[0] not in PLANNED
-    }
+    named = {words.strip() for words in COMMAND.findall((ROOT / "README.md").read_text(encoding="utf-8"))}
     assert "coordinator serve" in named
     assert [words for words in named if not _exists(words.split())] == []
