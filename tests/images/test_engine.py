@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-# As on a machine on which nothing runs yet: a network and folders of its own.
+# As on a machine on which nothing runs any more: a network and folders of its own, and files of an engine that was
+# killed, with an id that another process has by now.
 BARE = (
     "ip link set lo up && mount -t tmpfs none /run && mkdir /run/lock && mount -t tmpfs none /var/lib/docker && "
+    "mkdir -p /run/docker/containerd && echo $$ | tee /run/docker.pid >/run/docker/containerd/containerd.pid && "
     'exec "$0" "$@"'
 )
 

@@ -19,6 +19,10 @@ __all__ = ["NoEngineError", "running_engine"]
 
 PACKAGES = ("docker.io", "docker-cli", "iptables", "mmdebstrap")
 """Of these, what the suite has: Debian 12 has no docker-cli, its docker.io brings the client."""
+PID_FILES = {
+    "dockerd": Path("/var/run/docker.pid"),
+    "containerd": Path("/var/run/docker/containerd/containerd.pid"),
+}
 INSTALL_S = 300.0
 START_S = 60.0
 STOP_S = 30.0
@@ -64,6 +68,8 @@ def _start(folder: Path) -> subprocess.Popen[bytes] | None:
         _install()
     if answers():
         return None
+    for name, file in PID_FILES.items():
+        _forget_dead(name, file)
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "dockerd.log"
     with log.open("wb") as output:
@@ -83,6 +89,14 @@ def _start(folder: Path) -> subprocess.Popen[bytes] | None:
         f"dockerd did not answer within {START_S:g} s; the end of its log {log}:\n{last}\n"
         "Start an engine yourself, or set DOCKER_HOST"
     )
+
+
+def _forget_dead(name: str, file: Path) -> None:
+    """Remove what an engine that was killed has left: it would hold another from starting once its id is given anew."""
+    with contextlib.suppress(OSError, ValueError):
+        process = Path("/proc", str(int(file.read_text("utf-8"))), "comm")
+        if not process.exists() or process.read_text("utf-8").strip() != name:
+            file.unlink()
 
 
 def _install() -> None:
