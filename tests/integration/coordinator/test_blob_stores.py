@@ -192,6 +192,37 @@ async def test_a_full_disk_says_so(
         await receive(service, b"x")
 
 
+@pytest.mark.parametrize("is_far", [False, True], ids=["same file system", "another file system"])
+def test_nothing_is_readable_that_a_power_cut_could_take_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_far: bool
+) -> None:
+    """The bytes reach the disk before the name, the name before the answer; the folders on the way to it, too."""
+    blobs = FileBlobStore(tmp_path / "objects")
+    upload = tmp_path / "staged"
+    upload.write_bytes(b"precious")
+    done: list[str] = []
+    sync, rename = os.fsync, Path.replace
+
+    def noted_sync(descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        done.append(f"sync {path.relative_to(tmp_path)}")
+        sync(descriptor)
+
+    def noted_rename(self: Path, target: Path) -> Path:
+        if is_far and self == upload:
+            raise OSError(errno.EXDEV, "another file system")
+        done.append(f"name {target.relative_to(tmp_path)}")
+        return rename(self, target)
+
+    monkeypatch.setattr(os, "fsync", noted_sync)
+    monkeypatch.setattr(Path, "replace", noted_rename)
+    blobs.publish_now(upload, "w/ab/key")
+
+    named = done.index("name objects/w/ab/key")
+    assert f"sync {'objects/.incoming/staged' if is_far else 'staged'}" in done[:named]
+    assert {"sync objects/w/ab", "sync objects/w", "sync objects"} <= set(done[named:])
+
+
 @pytest.mark.parametrize("number", [errno.EXDEV, errno.ENOSPC])
 def test_from_another_file_system_bytes_are_copied_whole_or_not_at_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int

@@ -82,6 +82,17 @@ async def test_a_mere_refusal_makes_nobody_run_twice(store: SqlStore) -> None:
     assert runs == ["counted"]
 
 
+async def test_what_is_answered_survives_a_power_cut(store: SqlStore) -> None:
+    """Each commit is synced, not only each checkpoint; and references are checked."""
+    wanted = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+
+    for engine in (store._write_engine, store._read_engine):
+        store._writer.close()  # it has the one connection that writes
+        with engine.connect() as connection:
+            found = {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in wanted}
+        assert found == wanted
+
+
 async def test_whoever_stops_waiting_does_not_stop_the_writer(store: SqlStore) -> None:
     release = threading.Event()
     holding = asyncio.ensure_future(store.write(lambda _session: release.wait(10)))

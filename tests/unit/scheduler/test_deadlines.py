@@ -131,6 +131,16 @@ def test_a_slow_task_is_mentioned_once_an_attempt_and_goes_on(world: World) -> N
     assert world.leases[lease.lease_id].state is LeaseState.RELEASED
 
 
+def test_two_coordinators_that_find_it_slow_at_once_mention_it_once(world: World) -> None:
+    agent = world.join("agent-2")
+    world.submit(task("ui:test"))
+    (lease,) = world.claim(agent)
+    alive(world, agent, 310)
+    assert len(world.messages(EventKind.TASK_SLOW)) == 1
+    world.note_slow(lease)
+    assert len(world.messages(EventKind.TASK_SLOW)) == 1
+
+
 def test_of_a_task_without_history_it_says_so(world: World) -> None:
     agent = world.join("agent-2")
     world.submit(task("ui:test"), task_timeout_s=900)
