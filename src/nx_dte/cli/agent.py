@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from nx_dte.cli.options import JobOptions, job_options
+from nx_dte.cli.options import JobOptions, Seconds, job_options
 
 __all__ = ["agent"]
 
@@ -15,28 +15,28 @@ __all__ = ["agent"]
 @job_options
 @click.option(
     "--idle-limit",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Seconds(min=0, min_open=True),
     envvar="NX_DTE_IDLE_LIMIT",
     metavar="SECONDS",
     help="Leave, with 0 or 77, when no task has run here for this long since joining. Coordinators of nx-dte only.",
 )
 @click.option(
     "--lifetime",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Seconds(min=0, min_open=True),
     envvar="NX_DTE_LIFETIME",
     metavar="SECONDS",
     help="Leave, with 0 or 77, after this long; what is not finished goes back to the queue.",
 )
 @click.option(
     "--main-timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Seconds(min=0, min_open=True),
     envvar="NX_DTE_MAIN_TIMEOUT",
     metavar="SECONDS",
     help="Leave, with 76, when no main job has come by then. Without it 600; with a real Nx Cloud, as that has it.",
 )
 @click.option(
     "--grace",
-    type=click.FloatRange(min=0),
+    type=Seconds(min=0),
     default=7.0,
     show_default=True,
     envvar="NX_DTE_GRACE",

@@ -10,7 +10,22 @@ if TYPE_CHECKING:
     from nx_dte.nx_commands import Runner
     from nx_dte.rerun_guard import Mode, PipelineShape
 
-__all__ = ["JobOptions", "job_options", "store_options"]
+__all__ = ["JobOptions", "Seconds", "job_options", "store_options"]
+
+LONGEST_S = 365 * 24 * 3600
+
+
+class Seconds(click.FloatRange):
+    """A time in seconds: a year at most, because a wait needs an end, and no `nan` or `inf`."""
+
+    name = "number of seconds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number; what is none, or too large a one, is refused."""
+        number = float(super().convert(value, param, ctx))
+        if not number <= LONGEST_S:  # nan is neither
+            self.fail(f"{value} is no number of seconds up to a year.", param, ctx)
+        return number
 
 
 def store_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -36,7 +51,7 @@ def job_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         click.option(
             "--patience",
-            type=click.FloatRange(min=0),
+            type=Seconds(min=0),
             default=10.0,
             show_default=True,
             envvar="NX_DTE_PATIENCE",

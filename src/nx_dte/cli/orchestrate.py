@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from nx_dte.cli.options import JobOptions, job_options
+from nx_dte.cli.options import JobOptions, Seconds, job_options
 
 __all__ = ["orchestrate"]
 
@@ -42,7 +42,7 @@ __all__ = ["orchestrate"]
 )
 @click.option(
     "--fetch-timeout",
-    type=click.FloatRange(min=0),
+    type=Seconds(min=0),
     default=120.0,
     show_default=True,
     envvar="NX_DTE_FETCH_TIMEOUT",

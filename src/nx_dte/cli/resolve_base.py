@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from nx_dte.cli.options import Seconds
+
 __all__ = ["resolve_base"]
 
 
@@ -27,7 +29,7 @@ __all__ = ["resolve_base"]
 )
 @click.option(
     "--fetch-timeout",
-    type=click.FloatRange(min=0),
+    type=Seconds(min=0),
     default=120.0,
     show_default=True,
     envvar="NX_DTE_FETCH_TIMEOUT",
