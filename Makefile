@@ -118,7 +118,7 @@ image/%: wheel
 	@$(IMAGES) build $* $(IMAGE_FLAGS)
 
 .PHONY: push
-push: images ## publish all images: make push REGISTRY=registry.example.com/group
+push: $(if $(REGISTRY),images) ## publish all images: make push REGISTRY=registry.example.com/group
 	@[[ -n "$(REGISTRY)" ]] || { echo "say where to: make push REGISTRY=registry.example.com/group" >&2; exit 78; }
 	@$(IMAGES) push --registry "$(REGISTRY)" $(if $(NODE),--node $(NODE)) $(if $(ALLOW_STAND_INS),--allow-stand-ins)
 
