@@ -81,6 +81,34 @@ def test_a_frozen_agent_that_wakes_up_late_changes_nothing(stage: Stage) -> None
     assert any(each in victim.log for each in words)
 
 
+def test_an_agent_that_was_cut_off_comes_back_and_works_on(stage: Stage) -> None:
+    """What it held is the next attempt, which nobody else can take: never both."""
+    coordinator = stage.coordinator(SHORT)
+    with TcpProxy([("127.0.0.1", coordinator.port)]) as proxy:
+        started = start(stage, [START_CI_RUN, TESTS], agents=0, slow_test_s=4, coordinator=coordinator)
+        spec = started.pipeline.prepare("cut-off", recipe.AGENT_SCRIPT, own={"NX_CLOUD_API": proxy.url})
+        agent = started.pipeline.start(spec)
+        wait_until_leased(stage, started, "ui:test")
+        proxy.is_refusing = True
+        proxy.cut()
+
+        def went_back() -> bool:
+            view = view_of(stage, started, "ui:test")
+            return view is not None and (view["attempt"], view["state"]) == (2, "ready")
+
+        wait_until(went_back, 60, "ui:test has gone back to the queue")
+        proxy.is_refusing = False
+
+        assert started.main.wait(JOB_END_S) == 0
+        assert agent.wait(LEAVE_S) == 0
+    view = view_of(stage, started, "ui:test")
+    assert view is not None
+    assert (view["attempt"], view["outcome"]) == (2, "succeeded")
+    assert agent.log.count("done: ui:test") == 1
+    assert "cut-off was lost: nothing was heard of it for 10 s" in started.main.log
+    assert "cut-off is back after it was given up" in started.main.log
+
+
 def test_a_coordinator_gone_for_good_leaves_main_to_finish(stage: Stage) -> None:
     """Whatever else its script does with the coordinator, nothing turns red for want of it."""
     rest = ["yarn nx-cloud record -- echo all the same", "yarn nx-cloud complete-ci-run"]

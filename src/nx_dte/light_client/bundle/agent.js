@@ -112,31 +112,19 @@ class Agent {
     }
   }
 
-  /**
-   * Works until told to leave. Given up as silent (frozen, cut off), it comes back as a new agent: its old leases are
-   * others' by now.
-   * @returns {Promise<{reason: string, message: string}>}
-   */
-  async serve() {
-    for (;;) {
-      log.info(`${this.environment.agentName} joined CI run ${this.runId} as agent ${this.agentId}.`);
-      const end = await this.work();
-      if (end.reason !== 'silent' || this.stopped) return end;
-      log.warn('the coordinator had not heard from this agent and gave its tasks to others; joining again.');
-      this.key = randomUUID();
-      const again = await this.join();
-      if (again.decision !== 'joined') return again;
-    }
-  }
-
   /** For NX_DTE_MIRROR: whether the run this agent worked for ended badly, or is sure to. @returns {Promise<boolean>} */
   async hasMainFailed() {
     const run = this.runId && (await this.coordinator.findRun().catch(() => null));
     return Boolean(run) && run.ci_run_id === this.runId && (run.outcome === 'failed' || run.has_failed === true);
   }
 
-  /** Claims and runs until told to leave. @returns {Promise<{reason: string, message: string}>} */
-  async work() {
+  /**
+   * Claims and runs until told to leave. Given up as silent (frozen, cut off), it is taken back at its next word, and told
+   * which of its leases are others' by now.
+   * @returns {Promise<{reason: string, message: string}>}
+   */
+  async serve() {
+    log.info(`${this.environment.agentName} joined CI run ${this.runId} as agent ${this.agentId}.`);
     const heartbeats = setInterval(() => this.heartbeat(), this.heartbeatS * 1000);
     try {
       const early = await Promise.race([this.pool.ready, this.pool.broken, this.toldToLeave]);
@@ -147,7 +135,6 @@ class Agent {
         if (claimed.reason === 'mismatch') return claimed;
         for (const lease of claimed.leases)
           this.start({ ...lease, agent_id: this.agentId, run_id: this.runId, sequence: claimed.sequence });
-        if (claimed.reason === 'silent') for (const leaseId of this.holding.keys()) this.drop(leaseId);
         if (claimed.state === 'leave' || this.stopped) {
           await Promise.all([...this.holding.values()].map((work) => work.ended));
           return claimed;
