@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import queue
 import random
+import re
 import ssl
 import threading
 import time
@@ -29,9 +30,12 @@ __all__ = [
     "NoAnswerError",
     "certificates_in",
     "within",
+    "without_credentials",
 ]
 
 T = TypeVar("T")
+
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s]*@")
 
 MAX_ATTEMPTS = 5
 MAX_BODY_BYTES = 64 * 1024 * 1024
@@ -125,7 +129,7 @@ class Caller:
         try:
             return within(timeout_s, lambda: self._retrying(method, path, deadline, attempts, parts))
         except TimeoutError:
-            raise NoAnswerError(f"{self.base_url} did not answer within {timeout_s:g} s") from None
+            raise NoAnswerError(f"{self._shown} did not answer within {timeout_s:g} s") from None
 
     def _retrying(
         self, method: str, path: str, deadline: float, attempts: int, parts: dict[str, Any]
@@ -138,15 +142,25 @@ class Caller:
             is_last = attempt == attempts or time.monotonic() + pause_s >= deadline
             try:
                 answer = self._once(method, path, deadline - time.monotonic(), **parts)
-            except (httpx2.HTTPError, httpx2.InvalidURL, OSError, UnicodeError) as error:
+            except (httpx2.LocalProtocolError, UnicodeError):
+                # Its words would show the header, and that may be a token.
+                raise NoAnswerError(
+                    f"{self._shown} cannot be asked: the address, or a token for it, holds characters that HTTP does not "
+                    "allow"
+                ) from None
+            except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
                 if is_last or not isinstance(error, httpx2.TransportError):
                     reason = str(error) or type(error).__name__
-                    raise NoAnswerError(f"{self.base_url} does not answer: {reason}") from error
+                    raise NoAnswerError(f"{self._shown} does not answer: {reason}") from error
             else:
                 if is_last or answer.status not in PASSING_FAULTS:
                     return answer
             time.sleep(pause_s)
-        raise NoAnswerError(f"{self.base_url} was not asked")
+        raise NoAnswerError(f"{self._shown} was not asked")
+
+    @property
+    def _shown(self) -> str:
+        return without_credentials(self.base_url)
 
     def _once(
         self,
@@ -188,6 +202,11 @@ class Caller:
             if file.is_file():
                 context.load_verify_locations(cafile=str(file))
         return context
+
+
+def without_credentials(url: str) -> str:
+    """An address as it may be shown: without what stands before an @ in it."""
+    return _CREDENTIALS.sub("", url)
 
 
 def within(timeout_s: float, work: Callable[[], T]) -> T:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+import traceback
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -139,6 +140,22 @@ def test_no_proxy_is_used_unless_it_is_wanted(
 
 def test_headers_are_not_shown() -> None:
     assert "secret" not in repr(Caller(base_url="http://x", headers={"authorization": "secret"}))
+
+
+@pytest.mark.parametrize("value", ["secr3t\nsecr3t", "secr3t\rx", "secr3t-\u00f6"])
+def test_a_header_that_cannot_be_sent_is_not_shown_either(httpserver: HTTPServer, value: str) -> None:
+    caller = Caller(base_url=httpserver.url_for(""), headers={"authorization": value})
+    with pytest.raises(NoAnswerError, match="characters that HTTP does not allow") as caught:
+        caller.get("/", timeout_s=GENEROUS_S)
+    assert "secr3t" not in "".join(traceback.format_exception(caught.value))
+    assert not httpserver.log
+
+
+def test_a_password_in_the_address_is_not_shown() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with pytest.raises(NoAnswerError, match=f"http://127.0.0.1:{port} does not answer"):
+        Caller(base_url=f"http://user:p4ss@127.0.0.1:{port}").get("/", timeout_s=GENEROUS_S, attempts=1)
 
 
 def test_an_exception_of_the_work_is_raised_where_it_is_waited_for() -> None:

@@ -34,6 +34,11 @@ def find_coordinator(client: CoordinatorClient, *, patience_s: float) -> Probe:
             "NX_CLOUD_ACCESS_TOKEN is not set, so the coordinator will refuse this job. Make it a CI/CD variable of the "
             "project"
         )
+    if not client.cloud.is_token_fit:
+        raise ConfigurationError(
+            "NX_CLOUD_ACCESS_TOKEN holds a line break or another character that no token has, so it cannot be sent. Set the "
+            "CI/CD variable again, to the token alone"
+        )
     if client.cloud.ci_id is None:
         raise ConfigurationError(
             "nothing tells this CI run from others. On GitLab CI_PIPELINE_ID does; elsewhere set NX_CI_EXECUTION_ID, "

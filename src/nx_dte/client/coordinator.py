@@ -16,7 +16,7 @@ from nx_dte.errors import EXIT_CONFIGURATION, CoordinatorUnreachableError, NxDte
 from nx_dte.protocol.base import PROTOCOL_VERSION, ErrorAnswer, ErrorBody, WireModel
 from nx_dte.protocol.runs import CiRunView, FoundCiRun, MainLeftNotice, Reason, RecordAnswer, RecordCommand
 from nx_dte.protocol.tasks import TasksAnswer, TaskView
-from nx_dte.transport import Answer, Caller, NoAnswerError
+from nx_dte.transport import Answer, Caller, NoAnswerError, without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -94,9 +94,10 @@ class CoordinatorClient:
         url = self.cloud.url
         if url is None:
             return Probe(presence=Presence.NOT_CONFIGURED, message="NX_CLOUD_API is not set")
-        if not url.startswith(("http://", "https://")):
+        shown = self.cloud.shown_url
+        if not self.cloud.has_address:
             return Probe(
-                presence=Presence.NOT_CONFIGURED, message=f"NX_CLOUD_API is no http(s) address: {url}"
+                presence=Presence.NOT_CONFIGURED, message=f"NX_CLOUD_API is no http(s) address: {shown}"
             )
         caller = Caller(base_url=url, ca_files=self._ca_files())
         try:
@@ -105,15 +106,15 @@ class CoordinatorClient:
                 "/api/v1/ci-runs", query={"ci_id": "probe"}, timeout_s=timeout_s / 2, attempts=1
             )
             if REALM not in refusal.headers.get("www-authenticate", ""):
-                return _foreign_or_away(url, refusal)
+                return _foreign_or_away(shown, refusal)
             readiness = caller.get("/readyz", timeout_s=timeout_s / 2, attempts=1)
         except NoAnswerError as error:
             return Probe(presence=Presence.UNREACHABLE, message=error.message)
         if readiness.is_success:
-            return Probe(presence=Presence.READY, message=f"the coordinator at {url} is ready")
+            return Probe(presence=Presence.READY, message=f"the coordinator at {shown} is ready")
         return Probe(
             presence=Presence.UNREADY,
-            message=f"the coordinator at {url} is not ready: {_words(readiness)}",
+            message=f"the coordinator at {shown} is not ready: {_words(readiness)}",
         )
 
     def probe_for(self, seconds: float) -> Probe:
@@ -223,13 +224,13 @@ class CoordinatorClient:
                 return model.model_validate_json(answer.body)
             except ValidationError as error:
                 raise CoordinatorRefusedError(
-                    f"the answer of {self.cloud.url} cannot be read as {model.__name__}: it is no coordinator, or of "
+                    f"the answer of {self.cloud.shown_url} cannot be read as {model.__name__}: it is no coordinator, or of "
                     "another version than this nx-dte; update the older side"
                 ) from error
         raise self._refusal(answer)
 
     def _refusal(self, answer: Answer) -> NxDteError:
-        message = f"the coordinator at {self.cloud.url} answers {answer.status}: {_words(answer)}"
+        message = f"the coordinator at {self.cloud.shown_url} answers {answer.status}: {_words(answer)}"
         if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             return CoordinatorUnreachableError(message)
         return CoordinatorRefusedError(message)
@@ -249,7 +250,9 @@ class CoordinatorClient:
 def _foreign_or_away(url: str, answer: Answer) -> Probe:
     """A proxy's 502 says nothing about who is behind it; anything else that is not ours is somebody else."""
     if answer.status < HTTPStatus.INTERNAL_SERVER_ERROR:
-        return Probe(presence=Presence.FOREIGN, message=f"{url} is not a coordinator of nx-dte")
+        leads = without_credentials(answer.headers.get("location", ""))
+        how = f"it leads to {leads}" if leads else f"it answers {answer.status}"
+        return Probe(presence=Presence.FOREIGN, message=f"{url} is not a coordinator of nx-dte: {how}")
     presence = Presence.UNREACHABLE if _error(answer) is None else Presence.UNREADY
     return Probe(presence=presence, message=f"{url} answers {answer.status}: {_words(answer)}")
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from nx_dte.transport import without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +27,25 @@ class CloudEnvironment:
     """NX_CI_EXECUTION_ENV: tells several CI runs of one pipeline apart."""
     ca_file: Path | None = None
     """NODE_EXTRA_CA_CERTS: what the light client trusts is trusted here, too."""
+
+    @property
+    def shown_url(self) -> str:
+        """The address as it may stand in a log."""
+        return without_credentials(self.url or "")
+
+    @property
+    def has_address(self) -> bool:
+        """Whether NX_CLOUD_API can be the address of a server at all."""
+        try:
+            parts = urlsplit(self.url or "")
+            return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        except ValueError:  # brackets that are not closed, a port that is none
+            return False
+
+    @property
+    def is_token_fit(self) -> bool:
+        """Whether the token, if there is one, can be sent at all."""
+        return self.token is None or (self.token.isascii() and self.token.isprintable())
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> CloudEnvironment:

@@ -88,14 +88,19 @@ class NxCheckout:
         return {**environ, "PATH": f"{self.bin_folder}:{environ.get('PATH', '')}"}
 
     def with_settings(self, environ: Mapping[str, str]) -> dict[str, str]:
-        """The environment, and what nx.json says of address and token where the environment says nothing."""
+        """The environment, and what nx.json says of address and token where the environment says nothing.
+
+        A variable's value may have ended up with a blank or a line break around it; Nx would take that for a part of it.
+        """
         settings = read_json(self.root / "nx.json")
         found = {
             variable: str(settings[key])
             for variable, (key, winners) in _SETTINGS.items()
             if settings.get(key) and not any(environ.get(name, "").strip() for name in winners)
         }
-        return {**environ, **found}
+        names = {name for _, winners in _SETTINGS.values() for name in winners}
+        stripped = {name: environ[name].strip() for name in names if name in environ}
+        return {**environ, **stripped, **found}
 
     def require_ours(self) -> None:
         """See that our coordinator's light client knows this Nx.

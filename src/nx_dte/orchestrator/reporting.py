@@ -59,7 +59,7 @@ def report(
             outputs=_outputs(client, tasks),
             roots=project_roots(checkout.root),
             nx=" ".join((*checkout.runner.words, "nx")),
-            url=client.cloud.url,
+            url=client.cloud.shown_url,
         )
         for line in summary_lines(made):
             say(line)

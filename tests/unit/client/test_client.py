@@ -106,8 +106,40 @@ def test_nobody() -> None:
 
 def test_not_configured() -> None:
     assert CoordinatorClient.from_environ({}).probe().presence is Presence.NOT_CONFIGURED
-    wrong = CoordinatorClient.from_environ({"NX_CLOUD_API": "coordinator:8720"}).probe()
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "coordinator:8720",
+        "http://",
+        "http://[::1",
+        "http://127.0.0.1:99999",
+        "http://host:port",
+        "ftp://host",
+    ],
+)
+def test_what_is_no_address_is_not_taken_for_a_coordinator_that_is_away(address: str) -> None:
+    wrong = CoordinatorClient.from_environ({"NX_CLOUD_API": address}).probe()
     assert (wrong.presence, "http(s)" in wrong.message) == (Presence.NOT_CONFIGURED, True)
+
+
+def test_a_password_in_the_address_is_shown_nowhere(httpserver: HTTPServer) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    away = CoordinatorClient.from_environ({"NX_CLOUD_API": f"http://user:p4ss@127.0.0.1:{port}"}).probe()
+    wrong = CoordinatorClient.from_environ({"NX_CLOUD_API": "ftp://user:p4ss@host"}).probe()
+    ours(httpserver)
+    url = httpserver.url_for("").replace("://", "://user:p4ss@")
+    ready = CoordinatorClient.from_environ({"NX_CLOUD_API": url}).probe()
+    assert ready.presence is Presence.READY
+    assert not [probe for probe in (away, wrong, ready) if "p4ss" in probe.message]
+
+
+def test_where_somebody_else_leads_to_is_said(httpserver: HTTPServer) -> None:
+    elsewhere = {"location": "https://elsewhere.example/"}
+    httpserver.expect_request(RUNS).respond_with_data("", status=302, headers=elsewhere)
+    assert "leads to https://elsewhere.example/" in client(httpserver).probe().message
 
 
 # --------------------------------------------------------------------------------------- questions
@@ -209,6 +241,14 @@ def test_a_job_that_lacks_something_is_told_what(httpserver: HTTPServer, missing
     ours(httpserver)
     with pytest.raises(ConfigurationError, match=message):
         find_coordinator(client(httpserver, **{missing: ""}), patience_s=0)
+
+
+@pytest.mark.parametrize("token", ["secr3t\nsecr3t", "secr3t\x01", "secr3t-\u00f6"])
+def test_a_token_that_cannot_be_sent_is_no_absence(httpserver: HTTPServer, token: str) -> None:
+    ours(httpserver)
+    with pytest.raises(ConfigurationError, match="NX_CLOUD_ACCESS_TOKEN holds a line break") as caught:
+        find_coordinator(client(httpserver, NX_CLOUD_ACCESS_TOKEN=token), patience_s=0)
+    assert "secr3t" not in str(caught.value)
 
 
 def test_a_refused_token_is_no_absence_but_a_fault_of_the_coordinator_is(httpserver: HTTPServer) -> None:

@@ -99,6 +99,13 @@ def test_who_is_named_wins_over_the_lock_file(tmp_path: Path) -> None:
     assert find_checkout(make(tmp_path / "v", lock=None), runner=Runner.PNPM).runner is Runner.PNPM
 
 
+def test_blanks_around_address_and_token_do_not_reach_nx(tmp_path: Path) -> None:
+    found = find_checkout(make(tmp_path / "w"), runner=None)
+    given = {"NX_CLOUD_API": " http://coordinator\n", "NX_CLOUD_AUTH_TOKEN": "t\n", "OTHER": " x "}
+    wanted = {"NX_CLOUD_API": "http://coordinator", "NX_CLOUD_AUTH_TOKEN": "t", "OTHER": " x "}
+    assert found.with_settings(given) == wanted
+
+
 # ------------------------------------------------------------------------------------- refusing it
 def test_no_workspace(tmp_path: Path) -> None:
     assert f"{tmp_path} is in no Nx workspace" in refused(tmp_path)

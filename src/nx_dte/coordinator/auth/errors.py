@@ -4,12 +4,12 @@ from nx_dte.errors import NxDteError
 
 
 class TokenMissingError(NxDteError):
-    """The request carries no token; send it as the authorization header (set NX_CLOUD_ACCESS_TOKEN)."""
+    """The request carries no token in its authorization header."""
 
     code = "token_missing"
 
 
 class TokenUnknownError(NxDteError):
-    """The token is unknown, revoked or expired; ask the coordinator's operator for another."""
+    """The token is unknown, revoked or expired."""
 
     code = "token_unknown"
