@@ -14,7 +14,7 @@ import ssl
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from nx_dte.errors import NxDteError
 
@@ -28,6 +28,8 @@ __all__ = [
     "CertificateFile",
     "CertificatesUnusableError",
     "NoAnswerError",
+    "Pending",
+    "begin",
     "certificates_in",
     "within",
     "without_credentials",
@@ -209,11 +211,25 @@ def without_credentials(url: str) -> str:
     return _CREDENTIALS.sub("", url)
 
 
-def within(timeout_s: float, work: Callable[[], T]) -> T:
-    """The result of `work`, or its exception; TimeoutError when it takes longer.
+@dataclass(frozen=True, slots=True)
+class Pending(Generic[T]):
+    """Work that has begun in a thread of its own."""
 
-    What takes longer is left to itself in a daemon thread: a process that ends does not wait for it.
-    """
+    _results: queue.SimpleQueue[tuple[T | None, BaseException | None]]
+
+    def result(self, timeout_s: float) -> T:
+        """What the work gave, or its exception; TimeoutError when it takes longer. To be asked for once."""
+        try:
+            result, error = self._results.get(timeout=max(timeout_s, 0.0))
+        except queue.Empty:
+            raise TimeoutError(f"not within {timeout_s:g} s") from None
+        if error is not None:
+            raise error
+        return result  # type: ignore[return-value]  # no error: this is what the work gave
+
+
+def begin(work: Callable[[], T]) -> Pending[T]:
+    """Begin `work` in a daemon thread: a process that ends does not wait for it."""
     results: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
 
     def run() -> None:
@@ -223,13 +239,12 @@ def within(timeout_s: float, work: Callable[[], T]) -> T:
             results.put((None, error))
 
     threading.Thread(target=run, daemon=True, name="nx-dte-call").start()
-    try:
-        result, error = results.get(timeout=max(timeout_s, 0.0))
-    except queue.Empty:
-        raise TimeoutError(f"not within {timeout_s:g} s") from None
-    if error is not None:
-        raise error
-    return result  # type: ignore[return-value]  # no error: this is what `work` gave
+    return Pending(results)
+
+
+def within(timeout_s: float, work: Callable[[], T]) -> T:
+    """The result of `work`, or its exception; TimeoutError when it takes longer. Then it is left to itself."""
+    return begin(work).result(timeout_s)
 
 
 def certificates_in(file: Path) -> CertificateFile:

@@ -51,8 +51,12 @@ def orchestrate(options: Options, environ: Mapping[str, str]) -> int:
     )
     with StopSignals() as stopping:
         try:
-            with stopping.interrupting():
-                prepared = preparation.prepare()
+            try:
+                with stopping.interrupting():
+                    prepared = preparation.prepare()
+            except StoppedError:
+                _say("told to stop before anything was begun")
+                raise
             job = _Job(
                 options=options,
                 checkout=checkout,

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+import time
 from typing import TYPE_CHECKING, TypeVar
 
 from nx_dte.errors import CoordinatorUnreachableError, NxDteError
 from nx_dte.gitlab import GitLabApi
 from nx_dte.rerun_guard import recording
 from nx_dte.rerun_guard.evidence import CoordinatorEvidence, Evidence, PipelineShape, RunEvidence
+from nx_dte.transport import Pending, begin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from nx_dte.client import CoordinatorClient
@@ -24,6 +25,8 @@ T = TypeVar("T")
 
 TIMEOUT_S = 8.0
 """For everything together; the promise is ten seconds."""
+SLACK_S = 1.0
+"""Every question has its own deadline; this is for what comes of it."""
 
 
 def gather(
@@ -42,12 +45,14 @@ def gather(
     api = GitLabApi(environment=environment)
     guard, problem = recording.read(directory, environ)
     notes = [problem] if problem and guard is None else []
-    # Every call has this deadline itself, so leaving the pool waits no longer, either.
-    with ThreadPoolExecutor(max_workers=3) as pool:
-        own_job = pool.submit(_asked, lambda: api.own_job(timeout_s=timeout_s), notes)
-        jobs = pool.submit(_asked, lambda: api.pipeline_jobs(timeout_s=timeout_s), notes)
-        coordinator = pool.submit(_asked, lambda: _ask(client, timeout_s / 2), notes)
-    asking_job = own_job.result()
+    deadline = time.monotonic() + timeout_s + SLACK_S
+    # Nobody waits for these when the job is told to stop meanwhile.
+    own_job = begin(lambda: api.own_job(timeout_s=timeout_s))
+    jobs = begin(lambda: api.pipeline_jobs(timeout_s=timeout_s))
+    coordinator = begin(lambda: _ask(client, timeout_s / 2))
+    asking_job = _answer(own_job, deadline, notes)
+    all_jobs = _answer(jobs, deadline, notes)
+    known = _answer(coordinator, deadline, notes)
     return Evidence(
         pipeline_id=environment.pipeline_id,
         job_id=environment.job_id,
@@ -57,8 +62,8 @@ def gather(
         guard=guard,
         guard_problem=problem,
         created_at=None if asking_job is None else asking_job.created_at,
-        jobs=jobs.result(),
-        coordinator=coordinator.result(),
+        jobs=all_jobs,
+        coordinator=known,
         notes=tuple(sorted(notes)),
     )
 
@@ -77,13 +82,15 @@ def run_evidence(view: CiRunView | None) -> RunEvidence | None:
     )
 
 
-def _asked(question: Callable[[], T], notes: list[str]) -> T | None:
+def _answer(question: Pending[T], deadline: float, notes: list[str]) -> T | None:
     """The answer, or None with a note."""
     try:
-        return question()
+        return question.result(deadline - time.monotonic())
     except NxDteError as error:
         notes.append(error.message)
-        return None
+    except TimeoutError:
+        notes.append("an answer came too late")
+    return None
 
 
 def _ask(client: CoordinatorClient, timeout_s: float) -> CoordinatorEvidence:

@@ -48,7 +48,7 @@ def no_guard(evidence: Evidence) -> str:
     return (
         f"The rerun guard has nothing to go by: {problem}, GitLab's list of jobs cannot be read, and no coordinator of "
         "nx-dte answers. Let this job need the guard job (`nx-dte guard record`) with its artifacts, or set "
-        "NX_DTE_GITLAB_TOKEN to a token that may read the API. `--mode off` goes on without the guard."
+        "NX_DTE_GITLAB_TOKEN to a token that may read the API. NX_DTE_GUARD_MODE=off goes on without the guard."
     )
 
 

@@ -143,6 +143,7 @@ def test_told_before_anything_is_opened_it_just_ends(checkout: Checkout) -> None
         connection.close()
     assert (ended.code, checkout.calls) == (143, [])
     assert ended.took_s < CANCEL_S + BUSY_S
+    assert "told to stop before anything was begun" in ended.log
 
 
 @pytest.mark.slow  # starts several processes
