@@ -7,7 +7,7 @@ gets deeper by doubling steps, until what is looked for is there, everything is,
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from nx_dte.base_commit.git import GitFailedError
@@ -22,6 +22,8 @@ __all__ = ["History", "is_commit_id"]
 FIRST_DEPTH = 50
 MAX_STEP = 50_000
 _COMMIT_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_NOT_THERE = ("not our ref", "unadvertised object", "find remote ref")
+"""How a remote says that it does not have a commit, or would not give it. Whatever else it says is no answer."""
 _OBJECTS_ONLY = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules")
 
 
@@ -33,6 +35,8 @@ class History:
     head: str
     say: Callable[[str], None]
     """Gets a sentence for each thing that takes time or fails."""
+    unanswered: list[str] = field(default_factory=list)
+    """What the remote was asked for in vain: with an answer another base might have been found."""
 
     def has(self, commit: str) -> bool:
         """Whether a commit is in the clone."""
@@ -50,6 +54,8 @@ class History:
             self.git.over_network("fetch", (*_OBJECTS_ONLY, *depth), (commit,))
         except GitFailedError as error:
             self.say(f"commit {commit} cannot be fetched: {error.message}")
+            if not any(words in error.message for words in _NOT_THERE):
+                self.unanswered.append(f"commit {commit}")
             return False
         return self.has(commit)
 
@@ -58,15 +64,15 @@ class History:
         try:
             listed = self.git.over_network("ls-remote", ("--quiet",), (f"refs/heads/{branch}",))
             tip = listed.split("\t")[0] or None
+            if tip is None:
+                self.say(f"there is no branch {branch} on the remote")
         except GitFailedError as error:
             self.say(f"branch {branch} cannot be looked up: {error.message}")
+            self.unanswered.append(f"branch {branch}")
             tip = self.git.asked(
                 "rev-parse", "--verify", "--quiet", f"refs/remotes/origin/{branch}^{{commit}}"
             )
-        if tip is None:
-            self.say(f"there is no branch {branch} on the remote")
-            return None
-        return tip if self.bring(tip) else None
+        return tip if tip is not None and self.bring(tip) else None
 
     def common_with_head(self, commit: str) -> str | None:
         """The newest common ancestor of a commit that is here, and head; None, loudly, if there is none to be found."""
@@ -107,6 +113,7 @@ class History:
             self.git.over_network("fetch", (*_OBJECTS_ONLY, f"--deepen={step}"), (self.head, *commits))
         except GitFailedError as error:
             self.say(f"the clone cannot be made deeper: {error.message}")
+            self.unanswered.append("more of the history")
             return False
         return True
 

@@ -65,11 +65,14 @@ class _Search:
         """Somebody has set NX_BASE: that is a wish, not a guess, so it may be head itself."""
         if self.given is None:
             return None
+        if self.given == self.history.empty_tree():  # as this command itself says it
+            return self._found(self.given, Rule.GIVEN, "NX_BASE is the empty tree, so everything counts")
         commit = self.history.git.asked("rev-parse", "--verify", "--quiet", f"{self.given}^{{commit}}")
         if commit is None and is_commit_id(self.given):
             commit = self.given if self.history.bring(self.given) else None
         elif commit is None:
-            commit = self.history.tip_of(self.given)  # a branch that the clone does not know
+            # A branch that the clone does not know: a runner fetches the job's own only.
+            commit = self.history.tip_of(self.given.removeprefix("origin/"))
         if commit is None:
             self._pass_over(f"NX_BASE is set to {self.given}, which is no commit here")
             return None
@@ -120,6 +123,10 @@ class _Search:
         )
 
     def _parent(self) -> Base | None:
+        """It is right for one commit only, so it is no answer where the remote did not say what came before."""
+        if self.history.unanswered:
+            self._pass_over(f"the remote did not answer for {self.history.unanswered[0]}")
+            return None
         parent = self.history.parent_of_head()
         if parent is None:
             return None

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import click
@@ -41,11 +42,12 @@ def resolve_base(*, format_: str, directory: Path, fetch_timeout: float) -> None
 
     In this order: NX_BASE if it is set; the merge request's base; the common ancestor with the target branch (on other
     branches than the default one: with that); the commit before the push; the last green commit of the branch; the
-    commit before this one; nothing at all, so that everything is affected. A shallow clone is deepened as far as
+    commit before this one, if the remote has answered so far; nothing at all, so that everything is affected. A shallow clone is deepened as far as
     needed. Which rule won stands on stderr.
     """
     from nx_dte.base_commit import Git, resolve
     from nx_dte.gitlab import CiEnvironment, GitLabApi, GitLabUnavailableError
+    from nx_dte.processes import StoppedError, StopSignals
 
     def say(message: str) -> None:
         click.echo(f"nx-dte resolve-base: {message}", err=True)
@@ -58,17 +60,26 @@ def resolve_base(*, format_: str, directory: Path, fetch_timeout: float) -> None
             return None
 
     environment = CiEnvironment.from_environ(os.environ)
-    git = Git.open(
-        directory, os.environ, fetch_timeout_s=fetch_timeout, remote_url=environment.repository_url
-    )
-    base = resolve(
-        git,
-        environment,
-        given_base=os.environ.get("NX_BASE") or None,
-        given_head=os.environ.get("NX_HEAD") or None,
-        last_green=last_green,
-        say=say,
-    )
+    with StopSignals() as stopping:
+        try:
+            with stopping.interrupting():  # a fetch that was begun ends with this command
+                git = Git.open(
+                    directory,
+                    os.environ,
+                    fetch_timeout_s=fetch_timeout,
+                    remote_url=environment.repository_url,
+                )
+                base = resolve(
+                    git,
+                    environment,
+                    given_base=os.environ.get("NX_BASE") or None,
+                    given_head=os.environ.get("NX_HEAD") or None,
+                    last_green=last_green,
+                    say=say,
+                )
+        except StoppedError:
+            say("told to stop")
+            sys.exit(stopping.exit_code)
     say(f"base {base.base}: {base.reason} [{base.rule.value}]")
     if format_ == "json":
         found = {"base": base.base, "head": base.head, "rule": base.rule.value, "reason": base.reason}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.integration.base_commit.conftest import ENVIRON, git
+from tests.support.processes import processes_at, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -137,6 +140,33 @@ def test_a_checkout_of_root_in_a_job_of_another_user(remote: Remote, reachable: 
     assert refused_by_git(folder, **variables)
     result = called(folder, **variables)
     assert variables["CI_COMMIT_BEFORE_SHA"] in result.stdout, result.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_fetch_ends_with_the_command_that_is_told_to_stop(
+    push: tuple[Checkout, dict[str, str], str], tmp_path: Path, number: signal.Signals
+) -> None:
+    clone, variables, _ = push
+    home = tmp_path / "home"
+    home.mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        git(clone.folder, "remote", "set-url", "origin", f"http://127.0.0.1:{silent.getsockname()[1]}/x.git")
+        process = subprocess.Popen(
+            COMMAND,
+            cwd=clone.folder,
+            env={**os.environ, **ENVIRON, **variables, "CI_COMMIT_BRANCH": "other", "HOME": str(home)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        silent.settimeout(30)
+        connection, _ = silent.accept()  # git asks for the branch, and gets no answer
+        process.send_signal(number)
+        printed, said = process.communicate(timeout=30)
+        assert (process.returncode, printed) == (128 + number, "")
+        assert "told to stop" in said
+        wait_until(lambda: not processes_at(home), 10, "git has ended, too")
+        connection.close()
 
 
 def test_no_checkout_is_an_error_with_advice(tmp_path: Path) -> None:

@@ -219,6 +219,20 @@ class TestGiven:
         clone = checkout(remote.commit("feature", 2), ref="refs/remotes/origin/feature")
         assert clone.resolve(base="main").base == main
 
+    def test_it_may_be_named_as_a_desk_names_it(self, remote: Remote, checkout: MakeCheckout) -> None:
+        head = remote.commit("feature")
+        clone = checkout(head, ref="refs/remotes/origin/feature")
+        base = clone.resolve(base="origin/main", CI_COMMIT_BRANCH="feature")
+        assert (base.base, base.rule) == (remote.parent(head), Rule.GIVEN)
+
+    def test_it_may_be_the_empty_tree_as_this_command_says_it(
+        self, remote: Remote, checkout: MakeCheckout
+    ) -> None:
+        clone = checkout(remote.commit("feature"), ref="refs/remotes/origin/feature")
+        empty = git(clone.folder, "hash-object", "-t", "tree", "/dev/null")
+        base = clone.resolve(base=empty, CI_COMMIT_BRANCH="feature")
+        assert (base.base, base.rule, clone.said) == (empty, Rule.GIVEN, [])
+
     @pytest.mark.parametrize("base", [ZEROS, MISSING, "no-such-branch", "--upload-pack=touch pwned"])
     def test_one_that_is_none_is_passed_over(
         self, remote: Remote, checkout: MakeCheckout, tmp_path: Path, base: str
@@ -264,6 +278,18 @@ class TestTheRemote:
         found = clone.resolve(CI_COMMIT_BRANCH="main", CI_COMMIT_BEFORE_SHA=MISSING)
         assert found.rule is Rule.EMPTY_TREE, "the parent exists, so it is not known to be the only change"
         assert "everything counts" in found.reason
+
+    @pytest.mark.parametrize("depth", [20, 0])
+    def test_so_it_does_in_a_clone_that_has_the_commit_before(
+        self, remote: Remote, checkout: MakeCheckout, depth: int
+    ) -> None:
+        clone = checkout(remote.commit("feature", 3), depth=depth, ref="refs/remotes/origin/feature")
+        git(clone.folder, "update-ref", "-d", "refs/remotes/origin/main")
+        remote.folder.rename(remote.folder.with_name("elsewhere"))
+        found = clone.resolve(CI_COMMIT_BRANCH="feature", CI_COMMIT_BEFORE_SHA=ZEROS)
+        assert found.rule is Rule.EMPTY_TREE, "two more commits came with this one"
+        assert "the remote did not answer for branch main; trying the next rule" in clone.said
+        assert "there is no branch main on the remote" not in clone.said
 
     def test_no_time_left_makes_everything_count(self, remote: Remote, checkout: MakeCheckout) -> None:
         clone = checkout(remote.tip(), ref="refs/remotes/origin/main")
