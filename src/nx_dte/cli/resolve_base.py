@@ -42,8 +42,8 @@ def resolve_base(*, format_: str, directory: Path, fetch_timeout: float) -> None
 
     In this order: NX_BASE if it is set; the merge request's base; the common ancestor with the target branch (on other
     branches than the default one: with that); the commit before the push; the last green commit of the branch; the
-    commit before this one, if the remote has answered so far; nothing at all, so that everything is affected. A shallow clone is deepened as far as
-    needed. Which rule won stands on stderr.
+    commit before this one, if the remote has answered so far; nothing at all, so that everything is affected. A shallow
+    clone is deepened as far as needed. Which rule won stands on stderr.
     """
     from nx_dte.base_commit import Git, resolve
     from nx_dte.gitlab import CiEnvironment, GitLabApi, GitLabUnavailableError

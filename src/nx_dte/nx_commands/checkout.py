@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -84,8 +85,12 @@ class NxCheckout:
         return (*self.prefix, "nx-cloud", *words)
 
     def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
-        """The environment with node_modules/.bin first on PATH, as a package manager's own scripts have it."""
-        return {**environ, "PATH": f"{self.bin_folder}:{environ.get('PATH', '')}"}
+        """The environment with node_modules/.bin first on PATH, as a package manager's own scripts have it.
+
+        In a checkout of another owner, as runners make them, it also lets git work: Nx asks it what has changed.
+        """
+        path = f"{self.bin_folder}:{environ.get('PATH', '')}"
+        return {**environ, **_trust_in(self.root, environ), "PATH": path}
 
     def with_settings(self, environ: Mapping[str, str]) -> dict[str, str]:
         """The environment, and what nx.json says of address and token where the environment says nothing.
@@ -139,6 +144,20 @@ def find_checkout(
     if environ is not None:
         require_program(chosen, root, checkout.environment(environ)["PATH"])
     return checkout
+
+
+def _trust_in(root: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """Git's setting for this checkout alone, for the commands that get it; nothing where git trusts its owner anyway."""
+    top = next((folder for folder in folders_up_to_checkout(root) if (folder / ".git").exists()), None)
+    if top is None or {top.stat().st_uid, (top / ".git").stat().st_uid} == {os.geteuid()}:
+        return {}
+    given = environ.get("GIT_CONFIG_COUNT", "")
+    number = int(given) if given.isdecimal() else 0
+    return {
+        "GIT_CONFIG_COUNT": str(number + 1),
+        f"GIT_CONFIG_KEY_{number}": "safe.directory",
+        f"GIT_CONFIG_VALUE_{number}": str(top),
+    }
 
 
 def _installed_nx(root: Path, runner: Runner) -> tuple[Path, str | None]:

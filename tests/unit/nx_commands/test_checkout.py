@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -104,6 +106,37 @@ def test_blanks_around_address_and_token_do_not_reach_nx(tmp_path: Path) -> None
     given = {"NX_CLOUD_API": " http://coordinator\n", "NX_CLOUD_AUTH_TOKEN": "t\n", "OTHER": " x "}
     wanted = {"NX_CLOUD_API": "http://coordinator", "NX_CLOUD_AUTH_TOKEN": "t", "OTHER": " x "}
     assert found.with_settings(given) == wanted
+
+
+def test_git_works_for_nx_in_a_checkout_of_another_owner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make(tmp_path / "w")
+    (root / "web").mkdir()
+    (root / "nx.json").rename(root / "web" / "nx.json")
+    found = find_checkout(root / "web", runner=None)
+    assert not [name for name in found.environment({}) if name.startswith("GIT_")]
+    monkeypatch.setattr(os, "geteuid", lambda: root.stat().st_uid + 1)
+    configured = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "user.name", "GIT_CONFIG_VALUE_0": "a"}
+    subprocess.run(["git", "init", "-q", str(root)], check=True, timeout=30)
+    asked = ["git", "config", "--get-all", "safe.directory"]
+    environ = {
+        "PATH": os.environ["PATH"],
+        "GIT_CONFIG_GLOBAL": "/dev/null",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        **configured,
+    }
+    answer = subprocess.run(
+        asked,
+        cwd=root,
+        env=found.environment(environ),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert answer.stdout == f"{root}\n"
+    assert found.environment(environ)["GIT_CONFIG_VALUE_0"] == "a"
 
 
 # ------------------------------------------------------------------------------------- refusing it
