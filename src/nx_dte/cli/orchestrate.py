@@ -77,9 +77,9 @@ def orchestrate(
     from nx_dte.errors import ConfigurationError
     from nx_dte.orchestrator import Options
     from nx_dte.orchestrator import orchestrate as run_main
-    from nx_dte.orchestrator.plan import words_of
+    from nx_dte.orchestrator.plan import with_program, words_of
 
-    commands = ([command] if command else []) + [words_of(line) for line in runs]
+    commands = ([with_program(command)] if command else []) + [words_of(line) for line in runs]
     if not commands:
         raise ConfigurationError(
             "no command is given. Write it behind the options: nx-dte orchestrate -- nx affected -t lint,test,build"

@@ -158,7 +158,20 @@ class _Job:
             if probe.presence is not Presence.READY:
                 return self._run_local(probe.message)
         _say(f"start-ci-run ended with exit code {code}, so nothing was run; what it says stands above")
+        if self.prepared.is_ours and self._is_run_over():
+            _say(
+                "should this job have called nx-dte orchestrate before: it can do so once. Give all commands to one call, "
+                "further ones by --run"
+            )
         return code
+
+    def _is_run_over(self) -> bool:
+        try:
+            with self.runner.stopping.interrupting():
+                run = self.client.newest_run()
+        except NxDteError:
+            return False
+        return run is not None and run.state.is_over
 
     def _run_all(self) -> list[Failure]:
         """Every step, each without the coordinator while that is away: Nx may not even load its client then."""

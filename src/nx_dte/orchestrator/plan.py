@@ -17,7 +17,16 @@ if TYPE_CHECKING:
     from nx_dte.nx_commands import NxCheckout, Runner
     from nx_dte.rerun_guard import Mode
 
-__all__ = ["LOCAL_VARIABLES", "Options", "Step", "StepKind", "start_words", "steps", "words_of"]
+__all__ = [
+    "LOCAL_VARIABLES",
+    "Options",
+    "Step",
+    "StepKind",
+    "start_words",
+    "steps",
+    "with_program",
+    "words_of",
+]
 
 LOCAL_VARIABLES = {
     "NX_NO_CLOUD": "true",
@@ -75,8 +84,20 @@ def words_of(line: str) -> tuple[str, ...]:
         raise ConfigurationError(
             f"{line!r} cannot be split into words: {error}. Close every quote"
         ) from error
-    if not words:
-        raise ConfigurationError("an empty line is no command; give --record and --run a command each")
+    return with_program(words)
+
+
+def with_program(words: tuple[str, ...]) -> tuple[str, ...]:
+    """The words, of which the first one is a program.
+
+    Raises:
+        ConfigurationError: there is no word, or the first one is empty, as a variable that is not set leaves it.
+    """
+    if not words or not words[0].strip():
+        raise ConfigurationError(
+            "a command is empty, or its first word is. See that the variables in it are set; --record and --run want a "
+            "command each"
+        )
     return words
 
 

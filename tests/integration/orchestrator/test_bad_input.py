@@ -71,6 +71,16 @@ BOTH = {
         "coordinator:8720",
         "coordinator's address",
     ),
+    "a port that is none": (
+        variable("NX_CLOUD_API", "http://127.0.0.1:99999"),
+        "no http(s) address",
+        "coordinator's address",
+    ),
+    "a token in two lines": (
+        variable("NX_CLOUD_ACCESS_TOKEN", "one\ntwo"),
+        "holds a line break",
+        "to the token alone",
+    ),
     "no token": (
         variable("NX_CLOUD_ACCESS_TOKEN", None),
         "NX_CLOUD_ACCESS_TOKEN is not set",
@@ -111,7 +121,13 @@ CASES = {
         "nx-dte orchestrate -- nx",
     ),
     "an open quote": (("orchestrate", "--run", "nx 'run"), nothing, "cannot be split into words", "quote"),
-    "an empty record": (("orchestrate", "--record", "", "nx"), nothing, "an empty line", "--record"),
+    "an empty record": (("orchestrate", "--record", "", "nx"), nothing, "a command is empty", "--record"),
+    "an empty word for a program": (
+        ("orchestrate", "", "-t", "lint"),
+        nothing,
+        "its first word is",
+        "variables",
+    ),
     "an impossible number": (("agent", "--lifetime", "-1"), nothing, "'--lifetime'", "x>0"),
 }
 

@@ -112,6 +112,15 @@ def test_without_its_start_nothing_is_run(checkout: Checkout, ours: Ours) -> Non
     assert ours.told == []
 
 
+def test_a_second_call_in_one_job_says_that_one_is_enough(checkout: Checkout, ours: Ours) -> None:
+    ours.run["state"] = "finished"
+    (checkout.fake / "open").touch()
+    checkout.on("nx-cloud-start-ci-run", "exit 1")
+    ended = checkout.run("orchestrate", "--", "nx", "affected")
+    assert ended.code == 1
+    assert "Give all commands to one call, further ones by --run" in ended.log
+
+
 @pytest.mark.slow  # starts several processes
 def test_a_completion_that_fails_is_made_up_for_and_changes_no_exit_code(
     checkout: Checkout, ours: Ours
