@@ -18,7 +18,6 @@ __all__ = ["AgentLog"]
 
 _OURS = b"[nx-dte] "
 _JOINED = re.compile(rb"\[nx-dte\] \S.* joined CI run \S+ as agent ")
-_REJOINING = re.compile(rb"\[nx-dte\] WARNING: the coordinator had not heard from this agent")
 _START = re.compile(rb"\[nx-dte\] start: (\S+)")
 _END = re.compile(
     rb"\[nx-dte\] (?:(?:WARNING|ERROR): )?(?:(?:done|FAILED|NOT STORED, main runs it): (\S+) \("
@@ -98,10 +97,6 @@ class AgentLog:
     def _note(self, line: bytes) -> bool:
         if _JOINED.match(line):
             self.has_joined = True
-            return True
-        if _REJOINING.match(line):
-            self.has_joined = False
-            self.running.clear()
             return True
         if _LEAVING.match(line):
             self.is_leaving = True

@@ -96,7 +96,6 @@ def test_off_gitlab_a_headline_stands_over_the_output() -> None:
         b"[nx-dte] WARNING: shop:build was taken back from this agent; what runs of it is ended.\n",
         b"[nx-dte] ERROR: shop:build could not be reported: away\n",
         b"[nx-dte] WARNING: the report of shop:build was refused: lease_over\n",
-        b"[nx-dte] WARNING: the coordinator had not heard from this agent and gave its tasks to others; joining again.\n",
     ],
 )
 def test_a_task_runs_from_its_start_to_any_of_its_ends(end: bytes) -> None:
@@ -132,7 +131,6 @@ def test_what_it_knows_of_one_process_is_forgotten_with_it() -> None:
         ("log.js", "`[nx-dte] WARNING: ${message}\\n`"),
         ("log.js", "`[nx-dte] ERROR: ${message}\\n`"),
         ("agent.js", "joined CI run ${this.runId} as agent ${this.agentId}."),
-        ("agent.js", "the coordinator had not heard from this agent and"),
         ("agent.js", "`start: ${lease.task_id}${"),
         ("agent.js", "`${ENDED[result.outcome]}: ${lease.task_id} (${result.nx_status})`"),
         ("agent.js", "{ succeeded: 'done', failed: 'FAILED', not_stored: 'NOT STORED, main runs it' }"),
