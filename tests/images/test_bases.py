@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.images.authority import issue
-from toolchain.images import bases, certificates, push
-from toolchain.images.bases import Source, base_reference, provide
+from toolchain.images import bases, build, certificates, push
+from toolchain.images.bases import Source, provide
 from toolchain.images.build import coordinator_image, runner_image
 from toolchain.images.docker import DockerError
 from toolchain.images.stand_ins import recipe
@@ -26,7 +26,7 @@ cd "$(dirname "$0")"
 echo "$*" >> calls
 case $1 in
   image) cat "images/$(echo "$3" | tr / _)" 2>/dev/null ;;
-  pull) grep -qx "$3" registry && : > "images/$(echo "${3%%@*}" | tr / _)" ;;
+  pull) grep -qx "$3" registry && : > "images/$(echo "$3" | tr / _)" ;;
 esac
 """
 
@@ -40,6 +40,12 @@ class FakeEngine:
 
     def can_pull(self, *names: str) -> None:
         (self.folder / "registry").write_text("\n".join([*names, ""]), encoding="utf-8")
+
+    @property
+    def built(self) -> str:
+        """The last call that built an image."""
+        calls = (self.folder / "calls").read_text(encoding="utf-8").splitlines()
+        return [line for line in calls if line.startswith("build")][-1]
 
     @property
     def pulled(self) -> list[str]:
@@ -96,8 +102,23 @@ def test_a_digest_is_what_is_pulled_and_built_on(
     engine.has(NAME)
     engine.can_pull(f"{NAME}@{DIGEST}")
     assert provide(repository_root, versions, "node18") == f"{NAME}@{DIGEST}"
-    assert base_reference(versions, "node18") == f"{NAME}@{DIGEST}"
+    assert provide(repository_root, versions, "node18") == f"{NAME}@{DIGEST}"
+    assert engine.pulled == [f"{NAME}@{DIGEST}"]
     assert made == []
+
+
+def test_what_has_a_digest_gets_a_stand_in_only_where_one_is_asked_for(
+    engine: FakeEngine, made: list[str], versions: Versions, repository_root: Path
+) -> None:
+    pinned = replace(versions.bases["node18"], digest=DIGEST)
+    versions = replace(versions, bases={**versions.bases, "node18": pinned})
+    engine.has(NAME, recipe(repository_root, versions, "node18"))
+    engine.can_pull(NAME)
+    for source in (Source.AUTO, Source.PULL):
+        with pytest.raises(DockerError, match=f"{NAME}@{DIGEST} is not here and cannot be pulled"):
+            provide(repository_root, versions, "node18", source)
+    assert made == []
+    assert provide(repository_root, versions, "node18", Source.STAND_IN) == NAME
 
 
 def test_what_cannot_be_pulled_gets_a_stand_in_once(
@@ -168,6 +189,22 @@ def test_an_image_on_a_stand_in_is_not_published_by_mistake(
     assert not (tmp_path / "images.yaml").exists()
 
 
+def test_an_image_is_marked_when_only_what_is_copied_into_it_came_from_a_stand_in(
+    engine: FakeEngine, versions: Versions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "dist").mkdir()
+    (tmp_path / "dist/nx_dte-1.2.3-py3-none-any.whl").touch()
+    monkeypatch.setattr(build, "image_size", lambda _name: 0)
+    monkeypatch.setattr(build, "provide", lambda _root, versions, key, _source: versions.bases[key].name)
+    engine.has(NAME)
+    engine.has("debian:bookworm-slim", "debian-0")
+    build.build(tmp_path, versions, runner_image(versions, "18"))
+    assert "--label nx-dte.stand-in=debian-0 " in engine.built
+    engine.has("debian:bookworm-slim")
+    build.build(tmp_path, versions, runner_image(versions, "18"))
+    assert "--label" not in engine.built
+
+
 def test_only_certificates_that_no_package_shipped_are_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,6 +221,16 @@ def test_only_certificates_that_no_package_shipped_are_extra(
     assert certificates.extra_certificates(private).strip() == private.read_text().strip()
     bundle.write_text(public.with_suffix(".crt").read_text(), encoding="utf-8")
     assert certificates.extra_certificates() == ""
+
+
+@pytest.mark.parametrize("content", [b"\x30\x82\xb0", b"", None])
+def test_a_file_without_certificates_is_refused_before_anything_is_built(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    if content is not None:
+        (tmp_path / "ca").write_bytes(content)
+    with pytest.raises(DockerError, match="ca cannot be read or holds no PEM certificate; name another file"):
+        certificates.extra_certificates(tmp_path / "ca")
 
 
 def _folder(path: Path) -> Path:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from toolchain.images.docker import answers
+from toolchain.images.__main__ import main
+from toolchain.images.docker import DockerError, answers
 from toolchain.images.engine import NoEngineError, running_engine
 
 if TYPE_CHECKING:
@@ -49,9 +50,7 @@ def test_an_engine_elsewhere_that_does_not_answer_is_named(
     monkeypatch.setenv("DOCKER", _client(tmp_path, 1))
     monkeypatch.setenv("DOCKER_HOST", "tcp://builds.example.test:2376")
     with (
-        pytest.raises(
-            NoEngineError, match=r"DOCKER_HOST is tcp://builds\.example\.test:2376, where no engine"
-        ),
+        pytest.raises(DockerError, match=r"DOCKER_HOST is tcp://builds\.example\.test:2376, where no engine"),
         running_engine(tmp_path),
     ):
         pytest.fail("there is none")
@@ -91,16 +90,24 @@ def test_one_that_was_started_is_stopped_and_another_stays(repository_root: Path
     assert answers()
 
 
-@pytest.mark.timeout(120)
-def test_where_none_can_be_had_a_command_runs_all_the_same(tmp_path: Path, repository_root: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-B", "-m", "toolchain.images", "run", "--", "sh", "-c", "echo ran; exit 3"],
-        cwd=repository_root,
-        env={**os.environ, "DOCKER": _client(tmp_path, 1), "DOCKER_HOST": "unix:///nowhere.sock"},
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert (done.returncode, done.stdout) == (3, "ran\n")
-    assert "no engine answers" in done.stderr
+def test_where_none_can_be_had_a_command_runs_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DOCKER", _client(tmp_path, 1))
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    assert main(["run", "--", "sh", "-c", "echo ran; exit 3"]) == 3
+    said = capfd.readouterr()
+    assert said.out == "ran\n"
+    assert "finds no engine that answers" in said.err
+
+
+def test_one_that_should_answer_and_does_not_is_a_failure_and_no_reason_to_skip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DOCKER", _client(tmp_path, 1))
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere.sock")
+    assert main(["run", "--", "echo", "ran"]) == 1
+    said = capfd.readouterr()
+    assert said.out == ""
+    assert "DOCKER_HOST is unix:///nowhere.sock, where no engine answers; start it" in said.err

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolchain.images.bases import Source, provide
-from toolchain.images.docker import DockerError, client, image_size, run_step
+from toolchain.images.docker import DockerError, client, image_size, label_of, run_step
+from toolchain.images.stand_ins import LABEL
 from toolchain.images.versions import Versions
 
 __all__ = ["Image", "Wheel", "build", "coordinator_image", "find_wheel", "runner_image"]
@@ -125,6 +126,9 @@ def build(
     command = [client(), "build", "--force-rm", "--file", image.dockerfile]
     command += [part for tag in tags for part in ("--tag", tag)]
     command += [part for name, value in arguments.items() for part in ("--build-arg", f"{name}={value}")]
+    # Of several bases the finished image shows one only: whatever came from a stand-in, it has the label.
+    if marks := sorted({mark for base in bases.values() if (mark := label_of(base, LABEL))}):
+        command += ["--label", f"{LABEL}={' '.join(marks)}"]
     began = time.monotonic()
     run_step([*command, "."], timeout_s=BUILD_S, cwd=root, log=root / f".cache/images/{image.key}.log")
     size, base_size = image_size(tags[0]), image_size(bases["BASE"])

@@ -5,6 +5,8 @@ import re
 import ssl
 from pathlib import Path
 
+from toolchain.images.docker import DockerError
+
 __all__ = ["extra_certificates"]
 
 PUBLIC = Path("/usr/share/ca-certificates")  # what Debian's package ships
@@ -17,9 +19,16 @@ def extra_certificates(given: Path | None = None) -> str:
 
     Found are the certificates of the system's bundle, or of SSL_CERT_FILE, that no package shipped. Where nobody can
     tell which these are, there are none.
+
+    Raises:
+        DockerError: the file that was given has none, or cannot be read.
     """
     if given is not None:
-        return "\n".join(_PEM.findall(given.read_text(encoding="utf-8")))
+        if found := _PEM.findall(_text(given)):
+            return "\n".join(found)
+        raise DockerError(
+            f"{given} cannot be read or holds no PEM certificate; name another file with CA_FILE=…"
+        )
     public = {_der(pem) for file in PUBLIC.rglob("*.crt") for pem in _PEM.findall(_text(file))}
     bundles = {BUNDLE, Path(os.environ.get("SSL_CERT_FILE", BUNDLE))}
     trusted = {_der(pem): pem for bundle in sorted(bundles) for pem in _PEM.findall(_text(bundle))}
@@ -33,4 +42,7 @@ def _der(pem: str) -> bytes:
 
 
 def _text(file: Path) -> str:
-    return file.read_text("utf-8", "replace") if file.is_file() else ""
+    try:
+        return file.read_text("utf-8", "replace")
+    except OSError:
+        return ""

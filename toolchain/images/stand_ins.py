@@ -12,7 +12,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from toolchain.images.docker import DockerError, client, docker, run_step
+from toolchain.images.docker import DockerError, client, docker, label_of, run_step
 from toolchain.images.versions import Package, Versions
 
 __all__ = ["LABEL", "can_make", "make", "recipe"]
@@ -90,10 +90,7 @@ def make(root: Path, versions: Versions, key: str) -> None:
             _make_debian(work, name, mark)
             return
         parent = _PARENTS.get(key, DEBIAN)
-        if (
-            docker("image", "ls", "--quiet", "--filter", f"label={LABEL}={recipe(root, versions, parent)}")
-            == ""
-        ):
+        if label_of(versions.bases[parent].name, LABEL) != recipe(root, versions, parent):
             make(root, versions, parent)
         shutil.copy(_folder(root) / _DOCKERFILES[key], work / "Dockerfile")
         if key in versions.stand_ins:
