@@ -107,6 +107,14 @@ _Loader.add_constructor("tag:yaml.org,2002:seq", _sequence)
 _Loader.add_constructor("!reference", _reference)
 
 
+def _fault(error: Exception) -> str:
+    """What a parser says, on one line and without the name it has for a text in memory."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        words = ", ".join(part for part in (error.context, error.problem) if part)
+        return f"line {error.problem_mark.line + 1}: {words}"
+    return " ".join(str(error).replace('in "<unicode string>", ', "at ").split())
+
+
 def load(text: str, file: str) -> LocatedDict:
     """The mapping that a file holds; of two documents the second, because GitLab's `spec:` header is the first.
 
@@ -127,7 +135,7 @@ def load(text: str, file: str) -> LocatedDict:
         while loader.check_data():  # type: ignore[no-untyped-call]  # so is its stub
             documents.append(loader.get_data())
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise CiFileError(f"{file} is no YAML that GitLab would read: {error}") from error
+        raise CiFileError(f"{file} is no YAML that GitLab would read: {_fault(error)}") from error
     if not documents:
         return LocatedDict()
     if not isinstance(documents[-1], LocatedDict):

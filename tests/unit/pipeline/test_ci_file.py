@@ -229,6 +229,19 @@ def test_what_gitlab_could_not_read_is_an_error(text: str, message: str) -> None
     assert (caught.value.exit_code, caught.value.code) == (78, "ci_file_unreadable")
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Some words,\nand more: words\n", "line 2: mapping values are not allowed here"),
+        ("a: \x00", "unacceptable character #x0000: special characters are not allowed at position 3"),
+    ],
+)
+def test_an_error_of_the_parser_is_one_line_that_says_where(text: str, words: str) -> None:
+    with pytest.raises(CiFileError) as caught:
+        resolved(text)
+    assert caught.value.message.endswith(f"is no YAML that GitLab would read: {words}")
+
+
 def test_an_include_in_a_circle_is_an_error(tmp_path: Path) -> None:
     file = tmp_path / "ci.yml"
     file.write_text("include: /ci.yml\n", encoding="utf-8")

@@ -234,6 +234,8 @@ def test_shared_runners_are_a_note_where_nobody_waits_for_ever() -> None:
         (WRAPPED, Slots(main=2, agent=6), None),
         (WRAPPED, Slots(main=1, agent=3), None),
         (WRAPPED, Slots(main=3, agent=8), "3 main jobs at once x 3 agents = 9 agent slots, and there are 8, enough for 2"),
+        (WRAPPED, Slots(main=2, agent=4), "enough for 1: the other main jobs wait. Have 1 main slot, or 6 agent slots"),
+        (WRAPPED, Slots(main=1, agent=1), "3 agents for a pipeline, and 1 agent slot: 2 of them start when others have left"),
         (WRAPPED, Slots(main=1, agent=2), "3 agents for a pipeline, and 2 agent slots: 1 of them start when others have left"),
         (WRAPPED, Slots(shared=4), None),
         (WRAPPED, Slots(shared=3), "1 main + 3 agents = 4 slots for a pipeline, and there are 3"),

@@ -90,10 +90,14 @@ def _can_deadlock(main: CiJob, agent: CiJob) -> bool:
     return not (main.is_wrapped and is_capped(agent))
 
 
+def _some(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def _shared_sum(slots: int, agents: int, *, can_deadlock: bool) -> str:
     needed = 1 + agents
     fit = slots // needed
-    sum_ = f"1 main + {agents} agents = {needed} slots for a pipeline"
+    sum_ = f"1 main + {_some(agents, 'agent')} = {needed} slots for a pipeline"
     if fit == 0:
         return f"{sum_}, and there are {slots}: not one has all of its agents. Have {needed} slots, or fewer agents"
     if can_deadlock:
@@ -107,15 +111,16 @@ def _shared_sum(slots: int, agents: int, *, can_deadlock: bool) -> str:
 def _separate_sum(mains: int, agent_slots: int, agents: int) -> str:
     if agent_slots < agents:
         return (
-            f"{agents} agents for a pipeline, and {agent_slots} agent slots: {agents - agent_slots} of them start when others have "
-            f"left. Have {agents} agent slots, or fewer agents"
+            f"{_some(agents, 'agent')} for a pipeline, and {_some(agent_slots, 'agent slot')}: {agents - agent_slots} of them "
+            f"start when others have left. Have {_some(agents, 'agent slot')}, or fewer agents"
         )
     needed = mains * agents
     if needed > agent_slots:
         carried = agent_slots // agents
         return (
-            f"{mains} main jobs at once x {agents} agents = {needed} agent slots, and there are {agent_slots}, enough for {carried}: "
-            f"the other main jobs wait. Have {carried} main slots, or {needed} agent slots"
+            f"{_some(mains, 'main job')} at once x {_some(agents, 'agent')} = {needed} agent slots, and there are {agent_slots}, "
+            f"enough for {carried}: "
+            f"the other main jobs wait. Have {_some(carried, 'main slot')}, or {needed} agent slots"
         )
     return ""
 
