@@ -16,11 +16,13 @@ if [ -n "${NX_DTE_EXTRA_CA:-}" ]; then
     give_up "NX_DTE_EXTRA_CA is set, but neither ${TMPDIR:-/tmp} nor /dev/shm can be written; mount a tmpfs at /tmp"
   extra=$folder/extra-ca.pem bundle=$folder/ca-bundle.pem
   case $NX_DTE_EXTRA_CA in
-    -----BEGIN*) printf '%s\n' "$NX_DTE_EXTRA_CA" >"$extra" ;;
-    *) cat -- "$NX_DTE_EXTRA_CA" >"$extra" 2>/dev/null ||
+    *-----BEGIN*) given=$NX_DTE_EXTRA_CA ;;
+    *) given=$(cat -- "$NX_DTE_EXTRA_CA" 2>/dev/null) ||
       give_up "NX_DTE_EXTRA_CA names $NX_DTE_EXTRA_CA, which cannot be read; mount it, or give the certificates themselves" ;;
   esac
-  grep -q -e '-----BEGIN CERTIFICATE-----' "$extra" || give_up "NX_DTE_EXTRA_CA holds no PEM certificate"
+  # Certificates only: the copy can be read by everybody, so a private key that lies beside them stays where it is.
+  printf '%s\n' "$given" | sed -n '/^-----BEGIN CERTIFICATE-----[[:space:]]*$/,/^-----END CERTIFICATE-----/p' >"$extra"
+  [ -s "$extra" ] || give_up "NX_DTE_EXTRA_CA holds no PEM certificate: -----BEGIN CERTIFICATE----- on a line of its own"
   cat "$system" "$extra" >"$bundle"
   chmod -R a+rX "$folder" # a job may change its user
   # Node, npm, yarn, pnpm | Python and Nx's native client | git | curl | Python's requests | pip

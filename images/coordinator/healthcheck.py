@@ -17,7 +17,7 @@ def reason_against() -> str | None:
         connection.request("GET", "/readyz")
         answer = connection.getresponse()
         said = answer.read(2000).decode("utf-8", "replace")
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         return f"nobody answers on {host}:{port}: {error}"
     return None if answer.status == http.client.OK else f"HTTP {answer.status}: {said}"
 

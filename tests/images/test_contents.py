@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from typing import TYPE_CHECKING
 
 import pytest
@@ -105,6 +106,24 @@ def test_a_certificate_of_the_build_stays_in_the_build(built: Built) -> None:
         history = docker("history", "--no-trunc", "--format", "{{.CreatedBy}}", image)
         assert "nx-dte-entrypoint" in history
         assert "CERTIFICATE" not in history
+
+
+@pytest.mark.parametrize("name", ["runner", "coordinator"])
+def test_only_public_certificates_are_in_an_image(built: Built, containers: Containers, name: str) -> None:
+    trusted = "grep -hc BEGIN /etc/ssl/certs/ca-certificates.crt"
+    public = "find /usr/share/ca-certificates -name '*.crt' | wc -l"
+    said = containers.output(getattr(built, name), "sh", "-c", f"{trusted}; {public}").split()
+    assert int(said[0]) == int(said[1]) > 100
+    kept = [line for line in built.certificates.splitlines() if line and not line.startswith("-----")]
+    if kept:  # this machine's network looks into TLS
+        search = f"grep -rlF {shlex.quote(kept[1])} /etc /home /opt /root /tmp /usr /var || true"
+        assert containers.output(getattr(built, name), "sh", "-c", search, options=["--user", "0"]) == ""
+
+
+def test_the_owner_of_the_coordinators_data_is_whom_it_runs_as(coordinator: Host) -> None:
+    data = coordinator.file("/var/lib/nx-dte")
+    assert (data.uid, data.gid, data.mode) == (10001, 10001, 0o700)
+    assert coordinator.check_output("id -u; id -g; id -gn").split() == ["10001", "10001", "nx-dte"]
 
 
 def test_the_entrypoint_is_short_and_becomes_the_command(runner: Host) -> None:

@@ -158,6 +158,35 @@ def test_a_file_that_is_not_there_ends_the_container_with_advice(
     assert "NX_DTE_EXTRA_CA names /nowhere.pem, which cannot be read; mount it" in container.log
 
 
+def test_what_lies_beside_the_certificates_is_not_copied(
+    containers: Containers, built: Built, tmp_path: Path
+) -> None:
+    certificate = issue(tmp_path, HOST).authority.read_text(encoding="utf-8").strip()
+    secret = "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----"
+    (tmp_path / "more.pem").write_text(f"# ours\n{secret}\n{certificate}", encoding="utf-8")
+    said = containers.output(
+        built.runner,
+        "sh",
+        "-c",
+        'grep -c c2VjcmV0 "$SSL_CERT_FILE"; cat "$NODE_EXTRA_CA_CERTS"',
+        env={"NX_DTE_EXTRA_CA": "/more.pem"},
+        mounts={tmp_path / "more.pem": "/more.pem"},
+    )
+    assert said == f"0\n{certificate}"
+
+
+@pytest.mark.parametrize("line_end", [" ", "\\n"])
+def test_certificates_that_lost_their_lines_end_the_container_with_advice(
+    containers: Containers, built: Built, tmp_path: Path, line_end: str
+) -> None:
+    text = issue(tmp_path, HOST).authority.read_text(encoding="utf-8").replace("\n", line_end)
+    container = containers.start(built.runner, "true", env={"NX_DTE_EXTRA_CA": text})
+    assert container.wait(60) == 78
+    assert container.log.strip() == (
+        "nx-dte-entrypoint: NX_DTE_EXTRA_CA holds no PEM certificate: -----BEGIN CERTIFICATE----- on a line of its own"
+    )
+
+
 def test_a_read_only_container_has_room_for_them(
     containers: Containers, built: Built, tmp_path: Path
 ) -> None:
