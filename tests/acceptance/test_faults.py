@@ -351,6 +351,26 @@ def test_a_full_disk_leaves_the_rest_to_main(
     assert warnings(again.main) == ""
 
 
+def test_a_full_disk_of_an_agent_sends_it_away_and_its_work_elsewhere(stage: Stage) -> None:
+    """Before it uses up the attempts of every task; a machine that cannot work is no task's failure."""
+    started = start(stage, [START_CI_RUN, TESTS], agents=0, slow_test_s=10)
+    with small_disk(stage.folder / "small", size_mib=24) as disk:
+        if disk.command:
+            pytest.skip("a disk for an agent to share with a test needs root")
+        own = {**MIRROR, "TMPDIR": str(disk.folder)}
+        full = started.pipeline.start(started.pipeline.prepare("full", recipe.AGENT_SCRIPT, own=own))
+        for task_id in ("util:build", "util:test"):  # nothing on its disk that could still make room
+            full.wait_for_text(f"done: {task_id}", 60)
+        disk.fill(disk.folder)
+        assert full.wait(LEAVE_S) == 76
+    assert "this machine cannot run tasks" in full.log
+    wait_until(lambda: "Agent full left: this machine cannot run" in started.main.log, 30, "main hears why")
+    healthy = started.pipeline.start(started.pipeline.prepare("healthy", recipe.AGENT_SCRIPT))
+    assert started.main.wait(JOB_END_S) == 0
+    assert healthy.wait(LEAVE_S) == 0
+    assert set(codes(started.main).values()) == {0}
+
+
 def test_another_protocol_is_refused_in_words(stage: Stage) -> None:
     """Main's commands: red where they open the run, local where they would distribute. Agents: as any refusal."""
     coordinator = stage.coordinator()

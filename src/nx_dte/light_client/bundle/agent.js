@@ -43,7 +43,7 @@ class Agent {
     this.toldToLeave = new Promise((resolve) => {
       this.tellToLeave = resolve;
     });
-    /** Resolves when this workspace turns out not to be main's. @type {Promise<any>} */
+    /** Resolves when this workspace turns out not to be main's, or this machine not to be able to work. @type {Promise<any>} */
     this.unfit = new Promise((resolve) => {
       this.tellUnfit = resolve;
     });
@@ -132,7 +132,7 @@ class Agent {
       for (;;) {
         const claim = this.patiently((waitS) => this.coordinator.claim(this.agentId, [...this.holding.keys()], waitS));
         const claimed = await Promise.race([claim, this.pool.broken, this.unfit]);
-        if (claimed.reason === 'mismatch') return claimed;
+        if (claimed.isUnfit) return claimed;
         for (const lease of claimed.leases)
           this.start({ ...lease, agent_id: this.agentId, run_id: this.runId, sequence: claimed.sequence });
         if (claimed.state === 'leave' || this.stopped) {
@@ -195,8 +195,8 @@ class Agent {
     } catch (error) {
       const { kind, message: whole } = /** @type {any} */ (error);
       const why = whole.slice(0, 4000);
-      if (kind === 'mismatch') {
-        this.tellUnfit?.({ state: 'leave', reason: 'mismatch', message: why, leases: [] });
+      if (kind === 'mismatch' || kind === 'host') {
+        this.tellUnfit?.({ isUnfit: true, reason: kind, message: why });
         return null;
       }
       if (kind !== 'task') {
@@ -280,6 +280,11 @@ async function startAgent(environment) {
       await agent.leave('mismatch', { message: end.message });
       const why = `this agent's workspace is not main's, so it runs none of its tasks. ${end.message}. ${WHAT_NEXT}`;
       throw new ExitWith(mirror(EXIT.refused, 1), why);
+    }
+    if (end.reason === 'host') {
+      const why = `this machine cannot run tasks: ${end.message}`;
+      await agent.leave('other', { message: why });
+      throw new ExitWith(mirror(EXIT.gaveUp, 0), `${why}. Make room on it, or let the job run elsewhere.`);
     }
     log.info(`leaving: ${end.message || end.reason}`);
     await agent.leave(end.reason);

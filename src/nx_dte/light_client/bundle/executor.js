@@ -22,10 +22,15 @@ const { WorkspaceOutputs } = require('./workspace-outputs');
 
 /**
  * `task`: it cannot be run, or what it left cannot be kept, and trying elsewhere would not help. `mismatch`: this workspace is
- * not main's. All else that goes wrong here (no coordinator, a lost download) is not the task's doing: its lease goes back.
- * @param {'task' | 'mismatch'} kind @param {string} message
+ * not main's. `host`: this machine cannot work. All else that goes wrong here (no coordinator, a lost download) is not the
+ * task's doing: its lease goes back.
+ * @param {'task' | 'mismatch' | 'host'} kind @param {string} message
  */
 const fault = (kind, message) => Object.assign(new Error(message), { kind });
+/** A full or broken disk, no memory, no descriptors: the next task would fare no better. */
+const HOST_FAULTS = new Set('ENOSPC EDQUOT EROFS EIO ENOMEM EMFILE ENFILE'.split(' '));
+/** @param {any} error of any step, perhaps wrapped in an ArchiveError */
+const isHostFault = (error) => HOST_FAULTS.has(error?.code) || HOST_FAULTS.has(error?.cause?.code);
 
 class Executor {
   /** @param {{environment: any, journal: string}} config */
@@ -77,7 +82,7 @@ class Executor {
       await this.hash(task, payload.taskGraph);
       return await this.execute(task, payload);
     } catch (error) {
-      throw fault('task', /** @type {Error} */ (error).message);
+      throw isHostFault(error) ? error : fault('task', /** @type {Error} */ (error).message);
     }
   }
 
@@ -298,7 +303,7 @@ async function main() {
     try {
       send({ leaseId: lease.lease_id, result: await executor.run(lease) });
     } catch (error) {
-      const { message, kind } = /** @type {any} */ (error);
+      const { message, kind = isHostFault(error) ? 'host' : undefined } = /** @type {any} */ (error);
       send({ leaseId: lease.lease_id, failed: message, kind });
     }
     running.delete(lease.task_id);

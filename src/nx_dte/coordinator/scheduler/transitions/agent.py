@@ -232,8 +232,11 @@ def _gone(draft: Draft, agent: Agent, state: AgentState, reason: LeftReason) -> 
 
 
 def _tell_of_leaving(draft: Draft, gone: Agent, reason: LeftReason, *, note: str | None = None) -> None:
-    ending = f": {note}" if note else "."
-    message = f"Agent {gone.name} left, because {_WHY_LEAVE[reason]}{ending}"
+    because = f", because {_WHY_LEAVE[reason]}"
+    if note:
+        # What it says of itself says more than that it chose to.
+        because = f"{'' if reason is LeftReason.OTHER else because}: {note}"
+    message = f"Agent {gone.name} left{because.rstrip('.')}."
     draft.tell(EventKind.AGENT_LEFT, message, reason=reason.value, agent=gone)
 
 
