@@ -17,8 +17,10 @@ def reason_against() -> str | None:
         connection.request("GET", "/readyz")
         answer = connection.getresponse()
         said = answer.read(2000).decode("utf-8", "replace")
-    except (OSError, http.client.HTTPException) as error:
+    except OSError as error:
         return f"nobody answers on {host}:{port}: {error}"
+    except http.client.HTTPException as error:
+        return f"the answer on {host}:{port} cannot be understood: {error!r}"
     return None if answer.status == http.client.OK else f"HTTP {answer.status}: {said}"
 
 
