@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["Programs", "Ran"]
 
 MOST_S = 8.0
-"""For one program; a busy machine takes its time to start Node."""
+"""For one program, after which others are asked."""
+VERSION_S = 11.0
+"""For a program's version, which nothing waits for: several jobs that begin at once on a busy machine take their time to start Node."""
 _LAST_WORDS_S = 0.5
 _NEUTRAL = Path("/")
 """Where no file of a repository can have a say."""
@@ -68,7 +70,7 @@ class Programs:
         path = self.where(name)
         if path is None:
             return Program(name=name)
-        ran = self.run(path, *(arguments or ("--version",)))
+        ran = self.run(path, *(arguments or ("--version",)), most_s=VERSION_S)
         version = version_of(ran.output) if ran.is_success else None
         return Program(
             name=name,
@@ -77,9 +79,9 @@ class Programs:
             problem=None if version is not None else ran.complaint or f"exit code {ran.code}",
         )
 
-    def run(self, program: str, *arguments: str, folder: Path = _NEUTRAL) -> Ran:
+    def run(self, program: str, *arguments: str, folder: Path = _NEUTRAL, most_s: float = MOST_S) -> Ran:
         """Run it, with everything it starts, until it ends or its time is over. Never raises."""
-        timeout_s = min(MOST_S, self.deadline - time.monotonic())
+        timeout_s = min(most_s, self.deadline - time.monotonic())
         if timeout_s <= 0:
             return Ran(code=None, complaint="there was no time left to ask it")
         try:
