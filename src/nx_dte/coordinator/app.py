@@ -222,7 +222,7 @@ def data_folder(folder: Path) -> Iterator[None]:
         descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise ConfigurationError(
-            f"the data folder {folder} cannot be used: {error.strerror}; set --data-dir"
+            f"the data folder {folder} cannot be used: {error.strerror}; let user {os.getuid()} write there, or set --data-dir"
         ) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
