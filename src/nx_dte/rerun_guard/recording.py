@@ -1,7 +1,8 @@
 """The guard job's two small files: which run of the pipeline it stood at the beginning of.
 
 `.nx-dte/guard.json` travels to main and agents as a GitLab artifact, `.nx-dte/guard.env` as dotenv variables. Either
-will do; the file goes first.
+will do; the file goes first. A `.gitignore` travels with it: the record is another in every pipeline, and Nx would take it
+for a source of a project at the workspace's root, which would never hit the cache again.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ __all__ = ["FOLDER", "GuardRecord", "read", "record"]
 FOLDER = Path(".nx-dte")
 JSON_FILE = FOLDER / "guard.json"
 DOTENV_FILE = FOLDER / "guard.env"
+IGNORE_FILE = FOLDER / ".gitignore"
 PREFIX = "NX_DTE_GUARD_"
 _FIELDS = ("pipeline_id", "guard_job_id", "guard_started_at", "sha", "project_id", "nonce")
 _DOTENV_NAMES = {
@@ -66,7 +68,7 @@ class GuardRecord:
 
 
 def record(environment: CiEnvironment, directory: Path) -> tuple[GuardRecord, tuple[str, ...]]:
-    """Write both files below `directory`, each whole or not at all, and say what is missing or went wrong.
+    """Write all files below `directory`, each whole or not at all, and say what is missing or went wrong.
 
     Never raises for the files' sake: a guard job that fails would stop the pipeline it is there to protect.
     """
@@ -83,7 +85,7 @@ def record(environment: CiEnvironment, directory: Path) -> tuple[GuardRecord, tu
     dotenv = "".join(
         f"{PREFIX}{_DOTENV_NAMES[name]}={_UNFIT_FOR_DOTENV.sub('', text)}\n" for name, text in texts.items()
     )
-    files = {JSON_FILE: json.dumps(texts, indent=2) + "\n", DOTENV_FILE: dotenv}
+    files = {IGNORE_FILE: "*\n", JSON_FILE: json.dumps(texts, indent=2) + "\n", DOTENV_FILE: dotenv}
     for file, content in files.items():
         try:
             _write_whole(directory / file, content)

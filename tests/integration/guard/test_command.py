@@ -293,3 +293,17 @@ def test_record_writes_where_gitlab_takes_artifacts_from(pipeline: Pipeline) -> 
         check=True,
     )
     assert json.loads((pipeline.folder / ".nx-dte/guard.json").read_text())["pipeline_id"] == "5"
+
+
+def test_what_is_recorded_is_no_source_of_the_workspace(pipeline: Pipeline) -> None:
+    """Nx takes for a source what git does not ignore."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ["git", *words], cwd=pipeline.folder, capture_output=True, text=True, timeout=50, check=True
+        ).stdout
+
+    git("init", "--quiet")
+    (pipeline.folder / "source.js").touch()
+    pipeline.record()
+    assert git("status", "--porcelain", "--untracked-files=all") == "?? source.js\n"

@@ -32,6 +32,7 @@ case "$1" in
   guard)
     mkdir -p .nx-dte
     echo "{\\"pipeline_id\\": \\"$CI_PIPELINE_ID\\"}" > .nx-dte/guard.json
+    echo '*' > .nx-dte/.gitignore
     echo "NX_DTE_GUARD_PIPELINE_ID=$CI_PIPELINE_ID" > .nx-dte/guard.env
     ;;
   *)

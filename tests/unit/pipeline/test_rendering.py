@@ -126,7 +126,7 @@ def test_the_default_pipeline() -> None:
     line = "nx-dte orchestrate --record 'nx format:check' --junit .nx-dte/junit.xml -- nx affected -t lint,test,build,e2e-ci"
     assert main["script"] == [f"{line} --parallel=2"]
     assert guard["artifacts"] == {
-        "paths": [".nx-dte/guard.json"],
+        "paths": [".nx-dte/guard.json", ".nx-dte/.gitignore"],
         "reports": {"dotenv": ".nx-dte/guard.env"},
         "expire_in": "1 year",
     }

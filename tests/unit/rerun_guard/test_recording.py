@@ -44,7 +44,8 @@ def test_every_run_of_the_guard_is_told_apart(tmp_path: Path) -> None:
     first, _ = record(ENVIRONMENT, tmp_path)
     second, _ = record(ENVIRONMENT, tmp_path)
     assert first.nonce != second.nonce
-    assert sorted(path.name for path in (tmp_path / ".nx-dte").iterdir()) == ["guard.env", "guard.json"]
+    names = sorted(path.name for path in (tmp_path / ".nx-dte").iterdir())
+    assert names == [".gitignore", "guard.env", "guard.json"]
 
 
 def test_a_desk_has_no_pipeline_and_that_is_said(tmp_path: Path) -> None:
