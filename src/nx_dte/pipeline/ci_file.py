@@ -18,6 +18,8 @@ __all__ = ["CiFile", "Missing", "read"]
 DEFAULT_STAGES = ("build", "test", "deploy")
 MAX_DEPTH = 11
 """Of `extends` and includes, as GitLab has it; of references somewhat less than ours."""
+MAX_VALUES = 300_000
+"""Anchors of anchors can make any number of a few lines."""
 _KEYWORDS = frozenset({"default", "stages", "variables", "workflow", "include", "spec", "types"})
 # Deprecated at the top level, but the recipe and many pipelines have them there.
 _OLD_DEFAULTS = ("after_script", "before_script", "cache", "image", "services")
@@ -46,6 +48,8 @@ class Missing:
 class CiFile:
     """What GitLab makes of the file."""
 
+    name: str
+    """As it was given."""
     jobs: tuple[CiJob, ...]
     """The visible ones, in the order of the file."""
     stages: tuple[str, ...]
@@ -87,7 +91,9 @@ class _Reader:
     """One reading: what is missing on the way is collected."""
 
     def __init__(self, file: Path) -> None:
+        self._file = file
         self._root = _repository_of(file)
+        self._count = 0
         self._unread: list[Missing] = []
         self._unknown: list[Missing] = []
 
@@ -133,6 +139,7 @@ class _Reader:
         names = tuple(str(stage) for stage in stages) if isinstance(stages, list) else DEFAULT_STAGES
         jobs = {name: value for name, value in known.items() if _is_job(name, value)}
         return CiFile(
+            name=str(self._file),
             jobs=tuple(
                 CiJob(
                     name=name,
@@ -151,7 +158,13 @@ class _Reader:
 
     def _followed(self, value: Any, document: LocatedDict, depth: int) -> Any:
         if depth > MAX_DEPTH * 4:
-            raise CiFileError("!reference and lists are nested too deeply, or in a circle")
+            raise CiFileError(f"{self._file}: !reference and lists are nested too deeply, or in a circle")
+        self._count += 1
+        if self._count > MAX_VALUES:
+            raise CiFileError(
+                f"{self._file} comes to more than {MAX_VALUES} values once its anchors and references are followed, so it is "
+                "no pipeline's file"
+            )
         if isinstance(value, Reference):
             return self._followed(self._target(value, document), document, depth + 1)
         if isinstance(value, LocatedDict):

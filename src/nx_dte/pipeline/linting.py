@@ -67,13 +67,14 @@ def _weighed(finding: Finding, file: CiFile) -> Finding:
 
 def _together(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Jobs that share a fault share its line of output."""
-    made: dict[tuple[object, ...], Finding] = {}
+    shared: dict[tuple[object, ...], list[Finding]] = {}
     for finding in findings:
-        key = (finding.code, finding.message, finding.severity)
-        known = made.get(key)
-        if known is None:
-            made[key] = finding
-        else:
-            jobs = tuple(dict.fromkeys((*known.jobs, *finding.jobs)))
-            made[key] = replace(known, jobs=jobs, place=min(known.place, finding.place))
-    return tuple(made.values())
+        shared.setdefault((finding.code, finding.message, finding.severity), []).append(finding)
+    return tuple(
+        replace(
+            same[0],
+            jobs=tuple(dict.fromkeys(job for finding in same for job in finding.jobs)),
+            place=min(finding.place for finding in same),
+        )
+        for same in shared.values()
+    )

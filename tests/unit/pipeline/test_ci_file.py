@@ -298,3 +298,32 @@ def test_a_file_of_any_shape_is_linted_or_refused(document: dict[str, Any]) -> N
     except CiFileError:
         return
     assert all(finding.place.line >= 1 and finding.message for finding in found)
+
+
+# ---------------------------------------------------------------------------------------- beyond all measure
+def anchors_of_anchors(levels: int, width: int) -> str:
+    """A few lines that come to `width` to the power of `levels` values."""
+    lines = ["a0: &a0 [x]"]
+    for level in range(1, levels + 1):
+        names = ", ".join([f"*a{level - 1}"] * width)
+        lines.append(f"a{level}: &a{level} [{names}]")
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("text", [anchors_of_anchors(6, 9), f"job: {{script: {'[' * 60}x{']' * 60}}}"])
+def test_what_no_pipeline_comes_to_is_refused_by_the_files_name(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nx_dte.pipeline.ci_file.MAX_VALUES", 10_000)
+    with pytest.raises(CiFileError, match=r"^ci\.yml"):
+        resolved(text)
+
+
+def test_many_jobs_are_looked_at_in_time() -> None:
+    agents = "".join(f"agent{n}: {{extends: .agent}}\n" for n in range(600))
+    found = lint(Path("ci.yml"), text=f".agent: {{script: [nx-dte agent], stage: test}}\n{agents}")
+    assert {len(finding.jobs) for finding in found} == {0, 600}
+
+
+def test_a_file_without_jobs_is_named() -> None:
+    assert {finding.place.file for finding in lint(Path("ci.yml"), text="# nothing")} == {"ci.yml"}

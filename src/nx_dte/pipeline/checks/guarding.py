@@ -45,10 +45,13 @@ def check_guard(cast: Cast) -> Iterator[Finding]:
 
 def check_job_names(cast: Cast) -> Iterator[Finding]:
     """Does the guard find main and agents by their names?"""
+    mains = {main.name for main in cast.mains}
+    players = mains | {agent.name for agent in cast.agents}
+    outsiders = [other.name for other in cast.file.jobs if other.name not in players]
     for job in (*cast.mains, *cast.agents):
         if not (job.is_wrapped or _asks(job)):
             continue
-        if job in cast.mains:
+        if job.name in mains:
             pattern = _pattern(job, "NX_DTE_AGENT_JOB", "--agent-job", f"{DEFAULT_AGENT_JOB}*")
             others, what = cast.agents, "agents"
         else:
@@ -60,11 +63,7 @@ def check_job_names(cast: Cast) -> Iterator[Finding]:
         if strangers:
             message = f"looks for {what} by the name {pattern}, and not for {', '.join(strangers)}"
             yield Finding.of(job, FaultCode.JOB_NAMES, message, "variables", "script")
-        impostors = [
-            other.name
-            for other in cast.file.jobs
-            if other not in (*cast.mains, *cast.agents) and fnmatchcase(other.name, pattern)
-        ]
+        impostors = [name for name in outsiders if fnmatchcase(name, pattern)]
         if others and impostors:
             message = f"takes {', '.join(impostors)} for {what}, because of the name {pattern}"
             yield Finding.of(job, FaultCode.JOB_NAMES, message, "variables", "script")

@@ -23,7 +23,7 @@ _DEFAULT_ONLY = ("branches", "tags")
 
 def check_parts(cast: Cast) -> Iterator[Finding]:
     """Is there a main job, are there agents?"""
-    top = Place(cast.file.jobs[0].place.file if cast.file.jobs else "", 1)
+    top = Place(cast.file.jobs[0].place.file if cast.file.jobs else cast.file.name, 1)
     if not cast.mains:
         message = "no job of this file opens a CI run"
         yield Finding(code=FaultCode.NO_MAIN, place=top, message=message, is_by_absence=True)
