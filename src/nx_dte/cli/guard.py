@@ -44,7 +44,8 @@ def record(*, directory: Path | None) -> None:
     for problem in problems:
         click.echo(f"nx-dte guard: warning: {problem}", err=True)
     click.echo(
-        f"nx-dte guard: this run of pipeline {written.pipeline_id} begins with job {written.guard_job_id}"
+        f"nx-dte guard: this run of pipeline {written.pipeline_id or 'unknown'} begins with job "
+        f"{written.guard_job_id or 'unknown'}"
     )
 
 

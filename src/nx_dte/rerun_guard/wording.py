@@ -66,20 +66,21 @@ def main_again_mirrored(evidence: Evidence, run: RunEvidence | None) -> str:
 
 
 def _how_known(evidence: Evidence, run: RunEvidence | None) -> str:
-    name = f"job `{evidence.job_name or 'main'}`"
+    number = f" (#{evidence.job_id})" if evidence.job_id else ""
+    name = f"job `{evidence.job_name or 'main'}`{number}"
     if run is not None:
         agents = (
             f"its {run.agents_joined} agents have ended" if run.agents_joined else "no agent is left in it"
         )
         return (
-            f"another main job before {name} (#{evidence.job_id}) has had CI run {run.ci_run_id} of pipeline "
+            f"another main job before {name} has had CI run {run.ci_run_id} of pipeline "
             f"{evidence.pipeline_id} (attempt {run.attempt}, {_ending(run)}), and {agents}"
         )
     guard = evidence.guard
     if guard is None or evidence.created_at is None:
-        return f"{name} (#{evidence.job_id}) is a retry"
+        return f"{name} is a retry"
     return (
-        f"{name} (#{evidence.job_id}) was made at {evidence.created_at:%H:%M:%S}, after the guard job "
+        f"{name} was made at {evidence.created_at:%H:%M:%S}, after the guard job "
         f"#{guard.guard_job_id} had begun, so it is a retry, and its agents may have ended"
     )
 

@@ -340,3 +340,8 @@ def test_an_agent_without_anything_to_go_by() -> None:
     nothing = agent(guard=None)
     assert decide(nothing, Role.AGENT, Mode.STRICT).kind is REFUSE
     assert decide(nothing, Role.AGENT, Mode.MIRROR).kind is PROCEED
+
+
+def test_a_job_without_an_id_is_named_without_one() -> None:
+    verdict = decide(main(job_id=None, created_at=None, coordinator=FAILED), Role.MAIN)
+    assert "another main job before job `nx-dte` has had CI run RUN" in verdict.message
