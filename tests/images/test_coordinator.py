@@ -68,6 +68,17 @@ def test_a_coordinator_that_cannot_do_its_work_is_unhealthy(containers: Containe
     assert "nobody answers on 127.0.0.1:8799" in container.state["Health"]["Log"][-1]["Output"]
 
 
+def test_a_volume_that_belongs_to_somebody_else_is_refused_with_whom_it_must_belong_to(
+    containers: Containers, built: Built, tmp_path: Path
+) -> None:
+    tmp_path.chmod(0o755)
+    container = containers.start(
+        built.coordinator, options=["--read-only", "--cap-drop", "ALL"], mounts={tmp_path: "/var/lib/nx-dte"}
+    )
+    assert container.wait(WAIT_S) == 78
+    assert "/var/lib/nx-dte cannot be used: Permission denied; let user 10001 write there" in container.log
+
+
 class _SlowUpload:
     """An upload of which the last byte waits for the test."""
 
