@@ -264,6 +264,8 @@ def _records(given: dict[str, Any], *, has_prettier: bool) -> tuple[tuple[str, .
 
 
 def _words(option: str, line: str) -> tuple[str, ...]:
+    if "\n" in line or "\r" in line:  # which the split would take for a space
+        raise ConfigurationError(f"{option} {line!r} holds a line break. Give one line of text")
     try:
         words = tuple(shlex.split(line))
     except ValueError as error:

@@ -155,6 +155,8 @@ def test_without_prettier_there_is_no_format_check(checkout: Path, run: Run) -> 
         (("--command", "nx a", "--parallel", "3"), "--command stands instead of"),
         (("--command", "it's"), "cannot be split into words"),
         (("--command", " "), "an empty line is no command"),
+        (("--command", "nx a\nnx b"), "holds a line break. Give one line of text"),
+        (("--record", "nx a\rnx b"), "holds a line break. Give one line of text"),
         (("--record", "nx a", "--no-record"), "exclude one another"),
         (("--pipelines", "branches,forks"), "'forks' is none of"),
         (("--pipelines", ","), "never starts"),

@@ -104,6 +104,7 @@ CASES = [
     ("before-sha", BARE, 'GIT_DEPTH: "0"', 'GIT_DEPTH: "0", NX_BASE: $CI_COMMIT_BEFORE_SHA', "NX_BASE: $CI_COMMIT_BEFORE_SHA"),
     ("base-too-early", WRAPPED, "nx affected -t", "nx affected --base=$NX_BASE --head=${NX_HEAD} -t", "- nx-dte orchestrate"),
     ("base-too-early", WRAPPED, "orchestrate --", 'orchestrate --record "nx format:check --base=$NX_BASE" --', "- nx-dte orchestrate"),
+    ("base-too-early", WRAPPED, "orchestrate --", """orchestrate --record "it's $NX_BASE" --""", "- nx-dte orchestrate"),
     ("exit-code-lost", WRAPPED, 'FF_USE_NEW_BASH_EVAL_STRATEGY: "true"', 'FF_USE_NEW_BASH_EVAL_STRATEGY: "false"', "- nx-dte agent"),
     ("exit-code-lost", WRAPPED, 'FF_USE_NEW_BASH_EVAL_STRATEGY: "true"', 'OTHER: "true"', "- nx-dte agent"),
     ("agent-exit-codes", WRAPPED, "allow_failure: {exit_codes: [75, 76, 77]}", "allow_failure: {exit_codes: [75, 76]}", "exit_codes: [75, 76]}"),
@@ -141,6 +142,13 @@ def test_a_fault_is_found_where_it_is(code: str, text: str, old: str, new: str, 
     assert [finding.code.value for finding in found] == [code]
     assert found[0].severity is Severity.FAULT
     assert at in changed.splitlines()[found[0].place.line - 1]
+
+
+@pytest.mark.parametrize(
+    "word", ["'$NX_BASE'", """'it'"'"'s $NX_BASE'""", '"\\$NX_BASE"', r"\$NX_BASE", """"it's" '$NX_HEAD'"""]
+)
+def test_what_the_shell_leaves_alone_is_no_base_too_early(word: str) -> None:
+    assert findings(WRAPPED.replace("orchestrate --", f"orchestrate --record {word} --", 1)) == ()
 
 
 def test_every_fault_has_a_case_and_every_code_its_texts() -> None:

@@ -25,8 +25,10 @@ _ASSIGNMENT = re.compile(
 )
 _EXPORTS_ALL = re.compile(r"\bset\s+-[a-zA-Z]*a|\bset\s+-o\s+allexport")
 _ORCHESTRATES = re.compile(r"(?<![\w.-])nx-dte\s+orchestrate(?![\w-])[^\n]*")
-# What the shell leaves alone, and what it does not.
-_QUOTED_OR_USED = re.compile(r"'[^']*'|\\.|\$\{?(NX_BASE|NX_HEAD)\b")
+_USED = r"\$\{?(NX_BASE|NX_HEAD)\b"
+# What the shell leaves alone, and what it does not; an apostrophe in double quotes quotes nothing.
+_QUOTED_OR_USED = re.compile(rf"""'[^']*'|\\.|"((?:\\.|[^"\\])*)"|{_USED}""", re.DOTALL)
+_ESCAPED_OR_USED = re.compile(rf"\\.|{_USED}", re.DOTALL)
 _ALL_COMMITS = 0
 
 
@@ -84,15 +86,22 @@ def check_time(cast: Cast) -> Iterator[Finding]:
         for line in main.lines:
             joined = line.text.replace("\\\n", " ")
             commands = (match[0] for match in _ORCHESTRATES.finditer(joined))
-            used = [
-                match[1] for command in commands for match in _QUOTED_OR_USED.finditer(command) if match[1]
-            ]
+            used = [name for command in commands for name in _used_in(command)]
             names = [name for name in dict.fromkeys(used) if not main.sets(name)]
             if names:
                 message = f"${' and $'.join(names)} in the command of `nx-dte orchestrate`, and not in single quotes"
                 yield Finding(
                     code=FaultCode.BASE_TOO_EARLY, place=line.place, message=message, jobs=(main.name,)
                 )
+
+
+def _used_in(command: str) -> Iterator[str]:
+    """The names that the shell replaces in a command."""
+    for match in _QUOTED_OR_USED.finditer(command):
+        if match[2]:
+            yield match[2]
+        elif match[1]:
+            yield from (each[1] for each in _ESCAPED_OR_USED.finditer(match[1]) if each[1])
 
 
 def _at_variable(main: CiJob, code: FaultCode, message: str, name: str) -> Finding:
