@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -26,6 +27,9 @@ from nx_dte.model.lease import Lease
 from nx_dte.model.run import CiRun, CiRunState
 from tests.unit.scheduler.test_machine import FLAKY, check_verdicts, graphs, let_all_fall_silent
 from tests.unit.scheduler.world import World
+
+# Seconds of computing; a busy machine makes minutes of them.
+pytestmark = pytest.mark.timeout(300)
 
 
 class Fate(StrEnum):

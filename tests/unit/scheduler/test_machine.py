@@ -6,6 +6,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
@@ -20,6 +21,8 @@ from nx_dte.model.run import RunOutcome
 from nx_dte.model.task import TaskState
 from tests.unit.scheduler.world import World, task
 
+# Seconds of computing; a busy machine makes minutes of them.
+pytestmark = pytest.mark.timeout(300)
 TARGETS = ("build", "test", "e2e")
 FLAKY = [TaskHash(f"hash-of-p{number}:{target}") for number in range(9) for target in ("test", "build")]
 
