@@ -26,8 +26,9 @@ export PYTHONPYCACHEPREFIX := $(CURDIR)/.cache/pycache
 ##@ Start here
 .PHONY: help
 help: ## show this list
-	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
-	  /^[a-zA-Z0-9_-]+:.*## / {printf "  \033[36m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@on='' off=''; if [[ -t 1 ]]; then on='\033[36m' off='\033[0m'; fi; \
+	  awk -v on="$$on" -v off="$$off" 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
+	  /^[a-zA-Z0-9_-]+:.*## / {printf "  %s%-18s%s %s\n", on, $$1, off, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: .venv/.project node_modules/.synced $(TOOLCHAIN)/.npm/node18/.installed $(TOOLCHAIN)/.npm/yarn/.installed $(TOOLCHAIN)/.npm/gitlab-ci-local/.installed postgresql rsync ## install what the project needs, into .venv, node_modules and .cache
