@@ -27,6 +27,9 @@ const REFUSALS = new Set([401, 403, 426]);
 /** @type {Record<string, string>} */
 const ENDED = { succeeded: 'done', failed: 'FAILED', not_stored: 'NOT STORED, main runs it' };
 
+/** There is a CI run, opened with the other kind of token: this agent waits for one that it may work for. @param {any} answer */
+const isOfOtherAccess = (answer) => answer.reason === 'token_access_differs' && Boolean(answer.message);
+
 class Agent {
   /** @param {import('./coordinator').Api} coordinator @param {{isMain: boolean}} role */
   constructor(coordinator, { isMain }) {
@@ -88,6 +91,7 @@ class Agent {
         log.info(
           `waiting for the main job of ${ciId} (${Math.round(waitedS())} s; gives up after ${agentTimeoutS} s) …`,
         );
+        if (isOfOtherAccess(answer)) log.warn(answer.message);
       }
     }
   }
@@ -272,8 +276,9 @@ async function startAgent(environment) {
     const joined = await agent.join();
     if (joined.decision === 'refused') throw new ExitWith(mirror(EXIT.refused, 1), joined.message);
     if (joined.decision === 'wait') {
-      const how = `gave up after ${environment.agentTimeoutS} s: no main job opened a CI run for ${environment.ciId}.`;
-      throw new ExitWith(mirror(EXIT.gaveUp, 0), `${how} Does it run \`nx-cloud start-ci-run\`, in this pipeline?`);
+      const none = `no main job opened a CI run for ${environment.ciId}. Does it run \`nx-cloud start-ci-run\`, in this pipeline?`;
+      const why = isOfOtherAccess(joined) ? joined.message : none;
+      throw new ExitWith(mirror(EXIT.gaveUp, 0), `gave up after ${environment.agentTimeoutS} s: ${why}`);
     }
     const end = joined.decision === 'joined' ? await agent.serve() : joined;
     if (end.reason === 'mismatch') {
