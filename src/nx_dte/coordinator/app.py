@@ -20,6 +20,7 @@ from nx_dte.coordinator.api.services import ApiServices
 from nx_dte.coordinator.api.serving import Applications, serve_until_told
 from nx_dte.coordinator.api.traffic import Traffic
 from nx_dte.coordinator.artifacts import ArtifactService, inspect_archive, open_blob_store
+from nx_dte.coordinator.artifacts.staging import space_errors
 from nx_dte.coordinator.auth import AuthService, StaticTokens, read_or_make
 from nx_dte.coordinator.engine.clock import Clock
 from nx_dte.coordinator.engine.gauges import Gauges
@@ -84,14 +85,16 @@ async def _serve(settings: CoordinatorSettings) -> None:
 async def running(settings: CoordinatorSettings) -> AsyncIterator[ApiServices]:
     """Everything but the listeners: store migrated, deadlines fresh, reaper at work."""
     with data_folder(settings.data_dir):
-        store = SqlStore(settings.database)  # first: nothing is made for a URL that cannot be used
+        with usable(settings.data_dir):
+            store = SqlStore(settings.database)  # first: nothing is made for a URL that cannot be used
         try:
-            static, made = _static_tokens(settings)
-            for file in made:
-                _say(f"nx-dte coordinator made a token for workspace default in {file}")
-            await migrate_when_reachable(store, wait_s=settings.database_wait_s, say=_say)
-            services = _wire(settings, store, static)
-            leftovers = services.artifacts.start()
+            with usable(settings.data_dir):
+                static, made = _static_tokens(settings)
+                for file in made:
+                    _say(f"nx-dte coordinator made a token for workspace default in {file}")
+                await migrate_when_reachable(store, wait_s=settings.database_wait_s, say=_say)
+                services = _wire(settings, store, static)
+                leftovers = services.artifacts.start()
             away = await services.engine.reaper.start_over()
             log.info(
                 "started",
@@ -212,6 +215,23 @@ def _static_tokens(settings: CoordinatorSettings) -> tuple[StaticTokens, list[Pa
         },
         folder=settings.data_dir / "tokens",
     )
+
+
+@contextmanager
+def usable(folder: Path) -> Iterator[None]:
+    """Say in our words what the data folder's disk does not let us do at the start.
+
+    Raises:
+        NoSpaceError: it is full.
+        ConfigurationError: anything else.
+    """
+    try:
+        with space_errors():
+            yield
+    except OSError as error:
+        raise ConfigurationError(
+            f"{error.filename or folder} cannot be used: {error.strerror}; correct what is there, or set another --data-dir"
+        ) from error
 
 
 @contextmanager

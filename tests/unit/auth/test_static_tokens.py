@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 import stat
 from typing import TYPE_CHECKING
 
@@ -38,6 +40,22 @@ def test_a_second_start_keeps_them(tmp_path: Path) -> None:
 
     assert made == []
     assert access_of(tokens, before) is TokenAccess.READ_WRITE
+
+
+def test_a_first_start_that_dies_in_the_middle_is_no_hindrance_to_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        read_or_make(values={}, files={}, folder=tmp_path)
+    monkeypatch.undo()
+
+    _, made = read_or_make(values={}, files={}, folder=tmp_path)
+
+    assert {file.name for file in made} == {"read-write", "read-only"}
 
 
 def test_configured_tokens_are_used_and_none_is_made(tmp_path: Path) -> None:

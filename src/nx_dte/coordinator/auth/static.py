@@ -79,9 +79,12 @@ def _read(file: Path) -> str:
 
 
 def _write_new(file: Path, token: str) -> None:
+    """Whole or not at all: a crash or a full disk in the middle must not leave a token that no later start can use."""
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    unfinished = file.with_name(f".{file.name}.new")
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as out:
         out.write(token + "\n")
         out.flush()
         os.fsync(out.fileno())
+    unfinished.replace(file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,11 @@ _SERVER_PATIENCE_MS = {
 _FORBIDDEN = "42501"
 # The server stops, starts, has become read-only, has no connection left, or has given up on a frozen session.
 _GONE = frozenset({"57P01", "57P02", "57P03", "25006", "53300", "25P03"})
+
+_DAMAGED = frozenset({sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT})
+_CLOSED = frozenset(
+    {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH}
+)
 
 _PRAGMAS = (
     "PRAGMA journal_mode = WAL",
@@ -126,6 +132,16 @@ def _open_server(url: URL, *, writes: bool) -> Engine:
 def is_forbidden(error: DBAPIError) -> bool:
     """Whether the database's user lacks the right to do this."""
     return getattr(error.orig, "sqlstate", None) == _FORBIDDEN
+
+
+def what_is_wrong(error: DBAPIError) -> str | None:
+    """What a person must do about an embedded database that cannot be used at all, if the error says that it cannot."""
+    code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF  # without what SQLite adds to its primary codes
+    if code in _DAMAGED:
+        return "it is damaged, or no database: restore a backup, or move it away to begin anew"
+    if code in _CLOSED:
+        return "let the coordinator's user read and write it and its folder"
+    return None
 
 
 def is_unreachable(error: DBAPIError) -> bool:

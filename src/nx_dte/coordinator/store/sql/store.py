@@ -58,6 +58,10 @@ class SqlStore:
                     f"the user of the database {self.name} may not make tables in it: {error.orig}; let it own the "
                     "database, or grant it CREATE on the schema"
                 ) from error
+            if (what := dialect.what_is_wrong(error)) is not None:
+                raise ConfigurationError(
+                    f"the database {self.name} cannot be used ({error.orig}); {what}"
+                ) from error
             raise translated(error) from error
 
     def pending_migrations(self) -> int:
