@@ -62,7 +62,7 @@ def wait_for_main(
 ) -> Verdict:
     """Where the verdict is to join a newer attempt only, wait until there is one.
 
-    Gives the same verdict without `after_attempt` when it is there, and the verdict's `otherwise` after its
+    Gives a verdict without `after_attempt` and notes: to go on when it is there, and the verdict's `otherwise` after its
     `main_timeout_s`. A coordinator that is away in between is asked again.
     """
     after = verdict.after_attempt
@@ -72,12 +72,13 @@ def wait_for_main(
     deadline = now() + timeout_s
     while True:
         if _has_newer_attempt(client, after):
-            return replace(verdict, after_attempt=None)
+            return replace(verdict, message=wording.newer_run(after), notes=(), after_attempt=None)
         if now() >= deadline:
             return replace(
                 verdict,
                 kind=verdict.otherwise,
                 message=wording.no_newer_run(after, timeout_s),
+                notes=(),
                 after_attempt=None,
             )
         sleep(LOOK_S)

@@ -168,6 +168,11 @@ def newer_main(main: RankedJob, run: RunEvidence) -> str:
     )
 
 
+def newer_run(after_attempt: int) -> str:
+    """The newer main job has come."""
+    return f"A main job has opened a CI run after attempt {after_attempt}."
+
+
 def perhaps_newer_main(run: RunEvidence, timeout_s: float) -> str:
     """The run has failed; a Retry may have made another main job."""
     return (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from nx_dte.errors import CoordinatorUnreachableError
@@ -50,6 +50,13 @@ def test_it_goes_on_as_soon_as_there_is_a_newer_attempt() -> None:
     verdict = world.wait()
     assert (verdict.kind, verdict.after_attempt) == (VerdictKind.PROCEED, None)
     assert 30 <= world.at < 34
+
+
+def test_what_was_said_before_the_wait_is_not_said_again() -> None:
+    for attempts in ({0.0: 1, 30.0: 2}, {0.0: 1}):
+        verdict = World(dict(attempts)).wait(replace(WAITS, notes=("not known",)))
+        assert verdict.message != WAITS.message
+        assert verdict.notes == ()
 
 
 def test_it_ends_as_main_did_when_none_comes() -> None:
