@@ -24,7 +24,7 @@ from toolchain.images.docker import DockerError, client, docker
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["Container", "Containers", "sweep"]
+__all__ = ["Container", "Containers", "complaints_in", "sweep"]
 
 LABEL = "nx-dte.test"
 """Its value is the process id of the tests."""
@@ -43,6 +43,15 @@ _COMPLAINT = re.compile(
     re.IGNORECASE,
 )
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
+def complaints_in(log: str, expected: Sequence[re.Pattern[str]] = ()) -> list[str]:
+    """The lines of a log that warn or complain, and that nobody expects."""
+    return [
+        line
+        for line in log.splitlines()
+        if _COMPLAINT.search(line) and not any(pattern.search(line) for pattern in expected)
+    ]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -114,11 +123,7 @@ class Container:
 
     def complaints(self) -> list[str]:
         """The lines of its log that nobody expects."""
-        return [
-            line
-            for line in self.log.splitlines()
-            if _COMPLAINT.search(line) and not any(pattern.search(line) for pattern in self.expected)
-        ]
+        return complaints_in(self.log, self.expected)
 
 
 @dataclass(slots=True, kw_only=True)
