@@ -15,6 +15,7 @@ from nx_dte.coordinator.engine.runner import EventRunner
 from nx_dte.coordinator.scheduler.context import Limits
 from nx_dte.coordinator.store.errors import StoreUnreachableError
 from nx_dte.coordinator.store.sql.store import SqlStore
+from nx_dte.model.run import CiRunState
 from nx_dte.model.task import TaskState
 from nx_dte.telemetry import Metrics
 from tests.integration.store.rows import AGENT, INVOCATION, LEASE, RUN, filled_and_leased
@@ -219,6 +220,30 @@ async def test_what_is_decided_in_a_round_is_decided_at_its_beginning(
 
     assert unsteady.before_write is None
     assert await lease_state(store) == "live"
+
+
+async def test_a_deadline_that_cannot_be_acted_on_keeps_no_other_waiting(
+    store: SqlStore, clocks: Clocks
+) -> None:
+    await at_work(store, clocks)
+    unsteady = Unsteady(store)
+    reaper = a_reaper(unsteady, clocks)
+    clocks.go_on(46)
+    failed = 0
+
+    async def fails_once() -> None:
+        nonlocal failed
+        failed += 1
+        unsteady.before_write = None
+        raise RuntimeError("an agent that nobody foresaw")
+
+    unsteady.before_write = fails_once
+    await reaper.reap(clocks.wall)
+
+    run = await store.read(lambda reads: reads.run(RUN.ci_run_id))
+    assert failed == 1
+    assert run is not None
+    assert run.state is CiRunState.ABANDONED, "its main was silent, too"
 
 
 async def test_an_idle_coordinator_writes_nothing(store: SqlStore, clocks: Clocks) -> None:

@@ -160,8 +160,8 @@ class Reaper:
             await event
         except NotFoundError:
             return  # gone in the meantime
-        except NxDteError as error:
-            log.error("a deadline could not be acted on", code=error.code, exc_info=error)
+        except Exception as error:  # noqa: BLE001 - one that cannot be decided must not keep the others waiting
+            self._complain(error)
 
     async def _agent_fell_silent(self, agent: Agent, now: datetime) -> None:
         def work(session: Session, context: Context) -> Decision[NothingToSay]:
