@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 TIMEOUT_S = 8.0
 """For everything together; the promise is ten seconds."""
+PROBE_SHARE = 0.75
 SLACK_S = 1.0
 """Every question has its own deadline; this is for what comes of it."""
 
@@ -49,7 +50,7 @@ def gather(
     # Nobody waits for these when the job is told to stop meanwhile.
     own_job = begin(lambda: api.own_job(timeout_s=timeout_s))
     jobs = begin(lambda: api.pipeline_jobs(timeout_s=timeout_s))
-    coordinator = begin(lambda: _ask(client, timeout_s / 2))
+    coordinator = begin(lambda: _ask(client, timeout_s))
     asking_job = _answer(own_job, deadline, notes)
     all_jobs = _answer(jobs, deadline, notes)
     known = _answer(coordinator, deadline, notes)
@@ -94,9 +95,11 @@ def _answer(question: Pending[T], deadline: float, notes: list[str]) -> T | None
 
 
 def _ask(client: CoordinatorClient, timeout_s: float) -> CoordinatorEvidence:
-    """What the coordinator knows; two questions of `timeout_s` each."""
-    probe = client.probe(timeout_s=timeout_s)
+    """What the coordinator knows; all questions together within `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    # Two questions, and the one that counts; whoever answers quickly leaves the rest of the time to that.
+    probe = client.probe(timeout_s=timeout_s * PROBE_SHARE)
     if not probe.is_ours:
         raise CoordinatorUnreachableError(probe.message)
-    run = client.newest_run(timeout_s=timeout_s, attempts=3)
+    run = client.newest_run(timeout_s=deadline - time.monotonic(), attempts=3)
     return CoordinatorEvidence(run=run_evidence(run))
