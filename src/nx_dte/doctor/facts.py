@@ -40,6 +40,8 @@ class Program:
     """As it says it, digits and dots only."""
     problem: str | None = None
     """Why it does not say its version."""
+    is_late: bool = False
+    """Its time was over before it could say it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -110,6 +110,7 @@ def test_one_that_hangs_is_ended_with_what_it_started(tmp_path: Path) -> None:
     executable(tmp_path / "tool", f'sleep 600 & echo $! >"{tmp_path}/child"; wait')
     found = programs(tmp_path, timeout_s=4.0).named("tool")
     assert "did not end within" in str(found.problem)
+    assert found.is_late
     child = Path("/proc") / (tmp_path / "child").read_text().strip()
     deadline = time.monotonic() + GENEROUS_S
     while child.exists() and "\nState:\tZ" not in (child / "status").read_text():

@@ -55,6 +55,16 @@ def test_a_program_that_does_not_run(name: str) -> None:
     assert (finding.status, "exec format error" in finding.found) == (PROBLEM, True)
 
 
+@pytest.mark.parametrize(("role", "status"), [(Role.MAIN, NOTE), (Role.AGENT, NOTE), (Role.IMAGE, PROBLEM)])
+@pytest.mark.parametrize("name", ["node", "git"])
+def test_who_is_late_on_a_busy_machine_is_no_reason_to_end_a_job(
+    name: str, role: Role, status: Status
+) -> None:
+    late = replace(program(name, None, "it did not end within 11 s"), is_late=True)
+    finding = found(name, healthy(role, programs={name: late}))
+    assert (finding.status, "did not end" in finding.found) == (status, True)
+
+
 @pytest.mark.parametrize(("version", "status"), [("2.30.2", NOTE), ("2.31.0", OK), ("2.51.0", OK)])
 def test_git(version: str, status: Status) -> None:
     assert found("git", healthy(programs={"git": program("git", version)})).status is status

@@ -46,7 +46,7 @@ def node(facts: Facts) -> Finding:
         return problem("node is not on PATH", "Use an image with Node, node:18 or newer, or install it.")
     version = version_of(program.version)
     if version is None:
-        return _silent(program)
+        return _silent(program, facts)
     found = f"{dotted(version)} at {program.path}"
     if version < OLDEST_NODE:
         return problem(
@@ -74,7 +74,7 @@ def git(facts: Facts) -> Finding:
         )
     version = version_of(program.version)
     if version is None:
-        return _silent(program)
+        return _silent(program, facts)
     if version < OLDEST_GIT:
         return note(
             f"{dotted(version)} is older than {dotted(OLDEST_GIT)}",
@@ -102,7 +102,7 @@ def package_manager(facts: Facts) -> Finding:
         )
     version = version_of(program.version)
     if version is None:
-        return _silent(program)
+        return _silent(program, facts)
     found = f"{name} {dotted(version)} at {program.path}"
     named, _, wanted = (workspace.named_manager or "").partition("@")
     major = version_of(wanted)
@@ -120,7 +120,7 @@ def bundled(name: str, facts: Facts) -> Finding:
     if program is None or program.path is None:
         return problem(f"{name} is not on PATH", f"Install {name} in the image.")
     version = version_of(program.version)
-    return _silent(program) if version is None else ok(f"{dotted(version)} at {program.path}")
+    return _silent(program, facts) if version is None else ok(f"{dotted(version)} at {program.path}")
 
 
 def _node_for(nx_major: int) -> tuple[int, ...] | None:
@@ -128,8 +128,10 @@ def _node_for(nx_major: int) -> tuple[int, ...] | None:
     return _NODE_OF_NX[max(known)] if known else None
 
 
-def _silent(program: Program) -> Finding:
-    return problem(
+def _silent(program: Program, facts: Facts) -> Finding:
+    """It is there and does not say its version. In a job on a busy machine lateness is no fault; in an image it is one."""
+    is_fault = not program.is_late or facts.role is Role.IMAGE
+    return (problem if is_fault else note)(
         f"{program.path} does not say its version: {program.problem or 'it prints none'}",
         f"Run `{program.name} --version` here and see what it needs; a stub that downloads {program.name} when it is "
         "first called does not count.",

@@ -46,6 +46,8 @@ class Ran:
     output: str = ""
     complaint: str = ""
     """The line that says what is wrong."""
+    is_late: bool = False
+    """It was ended, as its time was over."""
 
     @property
     def is_success(self) -> bool:
@@ -77,13 +79,14 @@ class Programs:
             path=path,
             version=None if version is None else dotted(version),
             problem=None if version is not None else ran.complaint or f"exit code {ran.code}",
+            is_late=ran.is_late,
         )
 
     def run(self, program: str, *arguments: str, folder: Path = _NEUTRAL, most_s: float = MOST_S) -> Ran:
         """Run it, with everything it starts, until it ends or its time is over. Never raises."""
         timeout_s = min(most_s, self.deadline - time.monotonic())
         if timeout_s <= 0:
-            return Ran(code=None, complaint="there was no time left to ask it")
+            return Ran(code=None, complaint="there was no time left to ask it", is_late=True)
         try:
             process = subprocess.Popen(
                 [program, *arguments],
@@ -107,7 +110,7 @@ class Programs:
             # Something that left the session may still hold the pipes.
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.communicate(timeout=_LAST_WORDS_S)
-            return Ran(code=None, complaint=f"it did not end within {timeout_s:.0f} s")
+            return Ran(code=None, complaint=f"it did not end within {timeout_s:.0f} s", is_late=True)
         return Ran(code=process.returncode, output=output.strip(), complaint=_complaint(said))
 
 
