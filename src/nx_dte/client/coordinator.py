@@ -106,7 +106,8 @@ class CoordinatorClient:
                 "/api/v1/ci-runs", query={"ci_id": "probe"}, timeout_s=timeout_s / 2, attempts=1
             )
             if REALM not in refusal.headers.get("www-authenticate", ""):
-                return _foreign_or_away(shown, refusal)
+                is_absent = refusal.status == HTTPStatus.NOT_FOUND and not _serves_nx(caller, timeout_s / 2)
+                return _absent(shown) if is_absent else _foreign_or_away(shown, refusal)
             readiness = caller.get("/readyz", timeout_s=timeout_s / 2, attempts=1)
         except NoAnswerError as error:
             return Probe(presence=Presence.UNREACHABLE, message=error.message)
@@ -255,6 +256,20 @@ def _foreign_or_away(url: str, answer: Answer) -> Probe:
         return Probe(presence=Presence.FOREIGN, message=f"{url} is not a coordinator of nx-dte: {how}")
     presence = Presence.UNREACHABLE if _error(answer) is None else Presence.UNREADY
     return Probe(presence=presence, message=f"{url} answers {answer.status}: {_words(answer)}")
+
+
+def _serves_nx(caller: Caller, timeout_s: float) -> bool:
+    """Whether somebody is behind the address that Nx's own loader asks first; there, 404 is nobody's answer."""
+    answer = caller.get("/nx-cloud/client/verify", timeout_s=timeout_s, attempts=1)
+    return answer.status != HTTPStatus.NOT_FOUND
+
+
+def _absent(url: str) -> Probe:
+    """Proxies that find backends by themselves know no address of one that is down."""
+    return Probe(
+        presence=Presence.UNREACHABLE,
+        message=f"{url} answers 404 to everything: a proxy whose coordinator is away, or a wrong address",
+    )
 
 
 def _error(answer: Answer) -> ErrorBody | None:

@@ -107,7 +107,9 @@ class Ours:
 
 
 def nx_cloud(server: HTTPServer) -> dict[str, str]:
-    """Somebody else's server, which knows none of our addresses; what a job needs to find it."""
+    """Somebody else's server, which knows the loader's address and none of ours; what a job needs to find it."""
+    light_client = {"valid": False, "version": "2611.1", "url": server.url_for("/light-client.tar.gz")}
+    server.expect_request("/nx-cloud/client/verify").respond_with_json(light_client)
     server.expect_request(re.compile(".*")).respond_with_data("Not Found", status=404)
     return {"NX_CLOUD_API": server.url_for("").rstrip("/"), "NX_CLOUD_ACCESS_TOKEN": "foreign"}
 

@@ -273,7 +273,7 @@ def test_nx_cloud_gets_its_own_flag_and_no_question_of_ours_beyond_who_it_is(
             "NX_DTE_GUARD_MODE",
             "NX_DTE_JOB_KEY",
         }
-    assert {request.path for request, _ in httpserver.log} == {"/api/v1/ci-runs"}
+    assert {request.path for request, _ in httpserver.log} == {"/api/v1/ci-runs", "/nx-cloud/client/verify"}
     assert all("authorization" not in request.headers for request, _ in httpserver.log)
     assert "summary and test report come from coordinators of nx-dte only" in ended.log
 

@@ -21,6 +21,7 @@ from nx_dte.model.run import CiRunState
 if TYPE_CHECKING:
     from pytest_httpserver import HTTPServer
 
+VERIFY = "/nx-cloud/client/verify"
 RUNS = "/api/v1/ci-runs"
 RUN: dict[str, Any] = {
     "ci_run_id": "RUN",
@@ -84,8 +85,12 @@ def test_one_that_is_stopping(httpserver: HTTPServer) -> None:
 
 
 @pytest.mark.parametrize(("status", "body"), [(200, "<html>"), (401, "{}"), (404, "Not found"), (302, "")])
-def test_somebody_else_is_no_error(httpserver: HTTPServer, status: int, body: str) -> None:
+@pytest.mark.parametrize("verify_status", [200, 401])
+def test_somebody_else_is_no_error(
+    httpserver: HTTPServer, status: int, body: str, verify_status: int
+) -> None:
     httpserver.expect_request(RUNS).respond_with_data(body, status=status)
+    httpserver.expect_request(VERIFY).respond_with_json({"valid": True}, status=verify_status)
     probe = client(httpserver).probe()
     assert (probe.presence, probe.is_ours) == (Presence.FOREIGN, False)
 
@@ -93,6 +98,15 @@ def test_somebody_else_is_no_error(httpserver: HTTPServer, status: int, body: st
 def test_a_proxy_without_anybody_behind_it(httpserver: HTTPServer) -> None:
     httpserver.expect_request(RUNS).respond_with_data("bad gateway", status=502)
     assert client(httpserver).probe().presence is Presence.UNREACHABLE
+
+
+def test_a_proxy_that_knows_no_address_of_a_coordinator_that_is_down(httpserver: HTTPServer) -> None:
+    """As those do that find their backends by themselves; a real Nx Cloud answers the loader's first question."""
+    for path in (RUNS, VERIFY):
+        httpserver.expect_request(path).respond_with_data("404 page not found", status=404)
+    probe = client(httpserver).probe()
+    assert (probe.presence, probe.is_away) == (Presence.UNREACHABLE, True)
+    assert "a proxy whose coordinator is away" in probe.message
 
 
 def test_nobody() -> None:
