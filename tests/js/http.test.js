@@ -143,6 +143,8 @@ test('patience is a time: through a restart, and not longer', async (t) => {
 
 test('a silent server is given up on', async (t) => {
   const url = await serve(t, () => {});
+  const slow = new HttpClient({ baseUrl: url, token: 'secret', retries: 0, patienceS: 0, noTimeouts: true });
+  await assert.rejects(slow.json('GET', '/', undefined, { timeoutS: 0.02 }), /no answer for 0.2 s/);
   await assert.rejects(clientOf(url).json('GET', '/', undefined, { timeoutS: 0.2 }), /no answer for 0.2 s/);
 });
 

@@ -17,6 +17,8 @@ const NOT_FOUND = 404;
 const DAMAGED = new Set(['digest_mismatch', 'upload_cut']);
 const SEND_AGAIN = 3;
 const SAY_AFTER_MS = 3000;
+/** NX_CLOUD_NO_TIMEOUTS means a slow network; without any deadline a coordinator that hangs would hang everybody. */
+const NO_TIMEOUTS_FACTOR = 10;
 
 /** The coordinator answered, and said no. `code` is stable, `message` says what to do next. */
 class CoordinatorError extends Error {
@@ -130,15 +132,16 @@ class HttpClient {
    * @returns {Promise<http.IncomingMessage>}
    */
   request(method, path, headers, idleMs, send) {
+    const timeout = this.noTimeouts ? idleMs * NO_TIMEOUTS_FACTOR : idleMs;
     return new Promise((resolve, reject) => {
       const out = this.transport.request(this.baseUrl + path, {
         method,
         agent: this.connections,
-        timeout: this.noTimeouts ? 0 : idleMs,
+        timeout,
         headers: { authorization: this.token, 'nx-dte-protocol': PROTOCOL, ...headers },
       });
       out.setNoDelay(true);
-      out.on('timeout', () => out.destroy(new Error(`no answer for ${idleMs / 1000} s`)));
+      out.on('timeout', () => out.destroy(new Error(`no answer for ${timeout / 1000} s`)));
       out.on('error', (error) => reject(new CoordinatorUnreachable(this.baseUrl, error.message)));
       out.on('response', (response) => {
         if (response.statusCode === 200) return resolve(response);
