@@ -6,6 +6,7 @@ Rendered pipelines through the stand-in, with real Nx. Nothing here may wait wit
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ from tests.support.started import SHORT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from pytest_httpserver import HTTPServer
 
     from tests.support.stage import Stage
 
@@ -254,12 +257,14 @@ def test_a_record_of_another_pipeline_or_commit_is_refused_and_none_is_needed(gi
     assert pipelines["nothing"].exit_codes() == GREEN
 
 
-def test_nothing_to_go_by_is_refused(gitlab: GitLabStage) -> None:
-    """No record, no list of jobs, and at NX_CLOUD_API somebody who is none of ours."""
+def test_nothing_to_go_by_is_refused(gitlab: GitLabStage, httpserver: HTTPServer) -> None:
+    """No record, no list of jobs, and at NX_CLOUD_API somebody who serves Nx and is none of ours."""
+    httpserver.expect_request("/nx-cloud/client/verify").respond_with_json({"valid": True})
+    httpserver.expect_request(re.compile(".*")).respond_with_data("Not Found", status=404)
     text = with_guard(gitlab.render("nx run-many -t lint -p util"), lambda job: job.pop("artifacts"))
     gitlab.gitlab.call("PUT", "/-/stand-in/settings", job_token_lists_jobs=False)
     try:
-        pipeline = gitlab.start(text, variables={"NX_CLOUD_API": gitlab.gitlab.url})
+        pipeline = gitlab.start(text, variables={"NX_CLOUD_API": httpserver.url_for("").rstrip("/")})
         pipeline.wait()
     finally:
         gitlab.gitlab.call("PUT", "/-/stand-in/settings", job_token_lists_jobs=True)
