@@ -105,6 +105,19 @@ def test_each_invocations_parallel_counts(world: World) -> None:
     assert names(world.claim(agent)) == ["b0:t", "b1:t"]
 
 
+def test_one_checkout_never_runs_the_same_task_of_two_commands_at_once(world: World) -> None:
+    first, second = world.join("a"), world.join("b")
+    for _ in range(2):
+        world.submit(task("ui:build"), parallel=3)
+    (lease,) = world.claim(first)
+    assert world.claim(first) == []
+    assert names(world.claim(second)) == ["ui:build"], "another checkout may"
+    world.submit(task("ui:build"), parallel=3)
+    assert world.claim(first) == []
+    world.report(lease)
+    assert names(world.claim(first)) == ["ui:build"]
+
+
 def test_a_lone_task_gets_an_agent_for_itself(world: World) -> None:
     first, second = world.join("a"), world.join("b")
     world.durations = {DurationKey("z", "t", None): 5.0}

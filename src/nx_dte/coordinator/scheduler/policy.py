@@ -60,9 +60,11 @@ def choose(
 ) -> list[Task]:
     """What to grant to an agent that holds `held` and has `slots` free (or as many as the invocations allow).
 
-    `barred` are tasks that another agent is to get.
+    `barred` are tasks that another agent is to get. Two commands may have the same task; it writes the same files, so
+    one checkout never runs it twice at once.
     """
     chosen: list[Task] = []
+    at_work = {lease.task_id for lease in held}
     most = CANDIDATES if slots is None else min(slots, CANDIDATES)
     if any(lease.runs_alone for lease in held):
         return chosen
@@ -72,9 +74,10 @@ def choose(
             break
         if not _may_hand_out(task, invocations) or holding >= invocations[task.invocation_id].parallel:
             continue
-        if task.key in barred or (task.runs_alone and holding):
+        if task.key in barred or task.task_id in at_work or (task.runs_alone and holding):
             continue
         chosen.append(task)
+        at_work.add(task.task_id)
         if task.runs_alone:
             break
     return chosen
