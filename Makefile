@@ -20,6 +20,8 @@ PARALLEL := -n 2
 MARKERS :=
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Where `make setup` unpacks Ansible's collections; other places of yours are searched after it.
+export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/$(TOOLCHAIN)/collections
 # Byte code and tool caches stay out of the tree.
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.cache/pycache
 
@@ -31,7 +33,7 @@ help: ## show this list
 	  /^[a-zA-Z0-9_-]+:.*## / {printf "  %s%-18s%s %s\n", on, $$1, off, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: .venv/.project node_modules/.synced $(TOOLCHAIN)/.npm/node18/.installed $(TOOLCHAIN)/.npm/yarn/.installed $(TOOLCHAIN)/.npm/gitlab-ci-local/.installed postgresql rsync ## install what the project needs, into .venv, node_modules and .cache
+setup: .venv/.project node_modules/.synced $(TOOLCHAIN)/.npm/node18/.installed $(TOOLCHAIN)/.npm/yarn/.installed $(TOOLCHAIN)/.npm/gitlab-ci-local/.installed $(TOOLCHAIN)/collections/.installed postgresql rsync ## install what the project needs, into .venv, node_modules and .cache
 	@:
 
 .PHONY: demo
@@ -173,6 +175,10 @@ node_modules/.synced: package.json package-lock.json .npmrc
 
 $(TOOLCHAIN)/.npm/%/.installed: toolchain/%/package.json toolchain/%/package-lock.json toolchain/npm-tool.sh
 	bash toolchain/npm-tool.sh $* $(TOOLCHAIN)
+	@touch $@
+
+$(TOOLCHAIN)/collections/.installed: ansible/requirements.yml requirements/collections.txt toolchain/collections.py .venv/.synced
+	@$(PYTHON) -B -m toolchain.collections $(TOOLCHAIN)/collections
 	@touch $@
 
 # A server for the tests: the machine's own, else Debian's, unpacked here. Quick when there is one, so without a stamp.

@@ -1,0 +1,22 @@
+# A plain Debian machine for the scenarios: systemd as the first process, Python for Ansible, and what a cloud image has.
+ARG BASE=debian:bookworm-slim
+FROM ${BASE}
+ARG EXTRA_CA=""
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends systemd systemd-sysv dbus libpam-systemd python3 python3-apt \
+      ca-certificates curl iproute2 procps sudo kmod \
+ && systemctl mask systemd-modules-load.service systemd-udevd.service getty.target systemd-logind.service \
+      apt-daily.timer apt-daily-upgrade.timer systemd-networkd-wait-online.service \
+ && rm -f /usr/sbin/policy-rc.d
+# Where TLS is looked into, what the machine that builds this trusts.
+RUN if [ -n "${EXTRA_CA}" ]; then printf '%s\n' "${EXTRA_CA}" > /usr/local/share/ca-certificates/extra.crt && update-ca-certificates; fi
+# Newer engines want to write below /proc/sys, which an unprivileged container has read-only.
+RUN printf '%s\n' '[Unit]' 'DefaultDependencies=no' 'Before=sysinit.target docker.service' '[Service]' 'Type=oneshot' \
+      'RemainAfterExit=yes' 'ExecStart=/bin/mount -o remount,bind,rw /proc/sys' '[Install]' 'WantedBy=sysinit.target' \
+      > /etc/systemd/system/writable-proc-sys.service \
+ && systemctl enable writable-proc-sys.service
+# Packages of the machine that a scenario does not test; they start with it.
+ARG PACKAGES=""
+RUN if [ -n "${PACKAGES}" ]; then apt-get install --yes --no-install-recommends ${PACKAGES}; fi
+STOPSIGNAL SIGRTMIN+3
+CMD ["/lib/systemd/systemd"]
