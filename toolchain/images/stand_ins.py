@@ -20,7 +20,8 @@ __all__ = ["LABEL", "can_make", "make", "recipe"]
 LABEL = "nx-dte.stand-in"
 """On every stand-in; its value is the recipe's."""
 DEBIAN = "debian"
-SUITE = "bookworm"
+SUITES = {DEBIAN: "bookworm", "trixie": "trixie"}
+"""The bases that are nothing but a suite of Debian; the others are made from the first."""
 STEPS = 1  # raise it when a function here comes to do something else
 MAKE_S = 600.0
 # Each stand-in's Dockerfile, and the stand-in it is made from.
@@ -70,8 +71,9 @@ def can_make() -> str | None:
 
 def recipe(root: Path, versions: Versions, key: str) -> str:
     """Names what a stand-in is made from: it changes when its Dockerfile, its packages or the steps here change."""
-    digest = hashlib.sha256(repr((STEPS, SUITE, _DPKG, _APT, _PLACES)).encode())
-    if key != DEBIAN:
+    suite = SUITES.get(key, SUITES[DEBIAN])
+    digest = hashlib.sha256(repr((STEPS, suite, _DPKG, _APT, _PLACES)).encode())
+    if key not in SUITES:
         digest.update((_folder(root) / _DOCKERFILES[key]).read_bytes())
     digest.update(repr(versions.stand_ins.get(_PARENTS.get(key, key))).encode())
     return f"{key}-{digest.hexdigest()[:12]}"
@@ -86,8 +88,8 @@ def make(root: Path, versions: Versions, key: str) -> None:
     name, mark = versions.bases[key].name, recipe(root, versions, key)
     with tempfile.TemporaryDirectory(prefix="nx-dte-stand-in-") as folder:
         work = Path(folder)
-        if key == DEBIAN:
-            _make_debian(work, name, mark)
+        if key in SUITES:
+            _make_debian(work, SUITES[key], name, mark)
             return
         parent = _PARENTS.get(key, DEBIAN)
         if label_of(versions.bases[parent].name, LABEL) != recipe(root, versions, parent):
@@ -114,22 +116,22 @@ def _folder(root: Path) -> Path:
     return root / "toolchain/images/stand-ins"
 
 
-def _make_debian(work: Path, name: str, mark: str) -> None:
+def _make_debian(work: Path, suite: str, name: str, mark: str) -> None:
     (work / "apt").write_text(_APT, encoding="utf-8")
     archive = work / "debian.tar"
     command = ["mmdebstrap", "--quiet", "--variant=minbase", "--include=usr-is-merged"]
     command += ["--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr", f"--aptopt={work / 'apt'}"]
     command += [f"--dpkgopt={line}" for line in _DPKG]
     command += ["--customize-hook=rm -f $1/etc/resolv.conf $1/etc/hostname"]
-    run_step([*command, SUITE, str(archive), *_sources()], timeout_s=MAKE_S)
+    run_step([*command, suite, str(archive), *_sources(suite)], timeout_s=MAKE_S)
     title = "stand-in for an official debian image, for builds and tests of nx-dte only"
     labels = f'LABEL {LABEL}="{mark}" org.opencontainers.image.title="{title}"'
     docker("import", "--change", 'CMD ["bash"]', "--change", labels, str(archive), name, timeout_s=MAKE_S)
     print(f"made a stand-in for {name}", flush=True)
 
 
-def _sources() -> list[str]:
-    """Where this machine has Debian's packages from, for the suite of the stand-in; none: mmdebstrap knows one."""
+def _sources(suite: str) -> list[str]:
+    """Where this machine has Debian's packages from, for this suite; none: mmdebstrap knows one."""
     asked = subprocess.run(
         [
             "apt-get",
@@ -148,13 +150,13 @@ def _sources() -> list[str]:
     for line in dict.fromkeys(asked):
         address, release, component = line.split()
         if component == "main" and release in {own, f"{own}-updates", f"{own}-security"}:
-            sources.append(f"deb {address} {release.replace(own, SUITE)} main")
+            sources.append(f"deb {address} {release.replace(own, suite)} main")
     return sources
 
 
 def _codename() -> str:
     lines = Path("/etc/os-release").read_text(encoding="utf-8").splitlines()
-    return dict(line.partition("=")[::2] for line in lines).get("VERSION_CODENAME", SUITE)
+    return dict(line.partition("=")[::2] for line in lines).get("VERSION_CODENAME", SUITES[DEBIAN])
 
 
 def _pack(work: Path, packages: tuple[Package, ...]) -> None:
