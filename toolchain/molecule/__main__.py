@@ -1,0 +1,50 @@
+"""Runs the scenarios of the roles' tests, and makes what their hosts are made of.
+
+usage: python -m toolchain.molecule prepare [SCENARIO ...]   images and packages only; all that there are without a name
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from toolchain.images.docker import DockerError
+from toolchain.images.engine import NoEngineError, running_engine
+from toolchain.molecule.preparing import prepare
+from toolchain.molecule.scenarios import ScenarioError, read_scenarios
+
+ROOT = Path(__file__).resolve().parents[2]
+CACHE = ROOT / ".cache/molecule"
+
+
+def main(arguments: list[str]) -> int:
+    """Do what the command line says; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        with running_engine(CACHE):
+            return int(options.run(options))
+    except NoEngineError as error:
+        print(f"molecule: skipped: {error}", file=sys.stderr)
+        return 0
+    except (DockerError, ScenarioError) as error:
+        print(f"molecule: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m toolchain.molecule", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    preparing = commands.add_parser("prepare", help="make images and packages")
+    preparing.set_defaults(run=_prepare)
+    preparing.add_argument("scenarios", nargs="*", metavar="SCENARIO")
+    return parser
+
+
+def _prepare(options: argparse.Namespace) -> int:
+    prepare(ROOT, read_scenarios(ROOT, options.scenarios))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
