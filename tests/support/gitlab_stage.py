@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from nx_dte.demo.layout import Layout
     from nx_dte.demo.workspace import Origin
+    from tests.support.gitlab_remote import RemoteGitLab
 
 __all__ = [
     "AGENTS",
@@ -88,7 +89,7 @@ class Host:
 class StandInPipeline:
     """One pipeline, as a person sees it: looks, waits, presses Retry and Cancel."""
 
-    gitlab: StandIn
+    gitlab: StandIn | RemoteGitLab
     project: str
     pipeline_id: int
 
@@ -112,6 +113,7 @@ class StandInPipeline:
 
     def exit_codes(self) -> dict[str, int | None]:
         """Of main and agents, the rows that count; GitLab's API has none, but the runner has told it."""
+        assert isinstance(self.gitlab, StandIn), "of another host's stand-in exit codes are not known"
         with self.gitlab.instance.lock:
             jobs = self.gitlab.instance.pipelines[self.pipeline_id].latest
             return {

@@ -5,17 +5,29 @@ from __future__ import annotations
 import os
 import subprocess
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from tests.support.gitlab.server import StandIn
-
-__all__ = ["WorkTree"]
+__all__ = ["GitLab", "WorkTree"]
 
 _TIMEOUT_S = 60
+
+
+class GitLab(Protocol):
+    """Where one may push to."""
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        ...
+
+    @property
+    def token(self) -> str:
+        """Of a person who may push."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +37,7 @@ class WorkTree:
     folder: Path
 
     @classmethod
-    def clone(cls, gitlab: StandIn, project: str, folder: Path, *, branch: str = "main") -> Self:
+    def clone(cls, gitlab: GitLab, project: str, folder: Path, *, branch: str = "main") -> Self:
         """A clone that may push; of an empty project an empty one."""
         folder.mkdir(parents=True)
         tree = cls(folder=folder)
