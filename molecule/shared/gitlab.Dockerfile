@@ -1,7 +1,6 @@
 # A host that serves the stand-in GitLab on port 80, with an empty project. Its context is put together by toolchain/molecule.
 ARG BASE
 FROM ${BASE}
-RUN apt-get install --yes --no-install-recommends git
 COPY packages /usr/lib/stand-in-gitlab/packages
 COPY code /usr/lib/stand-in-gitlab/code
 COPY stand-in-gitlab /usr/local/bin/

@@ -1,10 +1,11 @@
-# A plain Debian machine for the scenarios: systemd as the first process, Python for Ansible, and what a cloud image has.
+# A plain Debian machine for the scenarios: systemd as the first process, Python for Ansible, what a cloud image has, and
+# git, so that gitlab-runner's package can be installed where no archive can be reached.
 ARG BASE=debian:bookworm-slim
 FROM ${BASE}
 ARG EXTRA_CA=""
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends systemd systemd-sysv dbus libpam-systemd python3 python3-apt \
-      ca-certificates curl iproute2 procps sudo kmod \
+      ca-certificates curl git iproute2 procps sudo kmod \
  && systemctl mask systemd-modules-load.service systemd-udevd.service getty.target systemd-logind.service \
       apt-daily.timer apt-daily-upgrade.timer systemd-networkd-wait-online.service \
  && rm -f /usr/sbin/policy-rc.d

@@ -11,6 +11,7 @@ from toolchain.images.certificates import extra_certificates
 from toolchain.images.docker import label_of
 from toolchain.images.versions import read_versions
 from toolchain.molecule.hosts import build_all
+from toolchain.molecule.packages import build_packages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,6 +30,7 @@ def prepare(root: Path, scenarios: Sequence[Scenario]) -> None:
     """
     with _alone(root):
         _own_images(root)
+        build_packages(root)
         build_all(root, {image for scenario in scenarios for image in scenario.images})
 
 

@@ -44,6 +44,8 @@ class Settings:
     """A job whose runner can cancel gracefully becomes `canceling` first (17.0 and newer)."""
     trace_update_interval_s: int = 3
     """What X-GitLab-Trace-Update-Interval says: 3 while somebody watches the log, else GitLab's 60."""
+    runner_token_lifetime_s: int | None = None
+    """How long runners' new authentication tokens are good, where an administrator lets them expire."""
     issuer: str | None = None
     """`iss` of ID tokens where an administrator set another than the instance's address."""
 
@@ -91,6 +93,12 @@ class Instance:
     def new_token(prefix: str) -> str:
         """A prefix and twenty characters that differ from the first on."""
         return prefix + "".join(secrets.choice(_LETTERS) for _ in range(20))
+
+    def give_token(self, runner: Runner) -> None:
+        """A new authentication token for a runner; its old one is void at once."""
+        runner.token = self.new_token("glrt-")
+        if self.settings.runner_token_lifetime_s is not None:
+            runner.token_expires_at = self.now() + timedelta(seconds=self.settings.runner_token_lifetime_s)
 
     def tick_queue(self) -> None:
         """Let every waiting runner ask again."""

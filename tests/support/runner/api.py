@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 
+from tests.support.runner.version import VERSION
+
 if TYPE_CHECKING:
     from tests.support.runner.job import Dependency, Job, Upload
 
 __all__ = ["Answer", "GitLabCalls", "RunnerRefusedError"]
 
 _TIMEOUT_S = 30.0
-_VERSION = "18.5.0"
 
 
 @functools.cache
@@ -49,7 +50,7 @@ class GitLabCalls:
         self._system_id = system_id
         self._info = {
             "name": "protocol-client",
-            "version": _VERSION,
+            "version": VERSION,
             "revision": "standin",
             "platform": "linux",
             "architecture": "amd64",
@@ -96,6 +97,16 @@ class GitLabCalls:
     def unregister(self) -> None:
         """This host leaves the runner."""
         self._call("DELETE", "runners/managers", json={"token": self._token, "system_id": self._system_id})
+
+    def reset_token(self) -> dict[str, Any]:
+        """A new token, and when it expires; the old one is void.
+
+        Raises:
+            RunnerRefusedError: The old one was void already.
+        """
+        values = {"token": self._token, "system_id": self._system_id}
+        reset: dict[str, Any] = self._call("POST", "runners/reset_authentication_token", json=values).json()
+        return reset
 
     def request_job(self) -> dict[str, Any] | None:
         """The next job, or None.

@@ -15,6 +15,7 @@ from tests.support.runner.executors import executor_for
 from tests.support.runner.script import bash_script
 from tests.support.runner.sources import SourcesError, get_sources
 from tests.support.runner.trace import Trace
+from tests.support.runner.version import VERSION
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,14 +71,23 @@ class Build:
 
     def __post_init__(self) -> None:
         """Place it: folders are those of the real shell executor."""
-        self.executor = executor_for(self.entry, self.project_dir.parent)
+        folder = self.project_dir.parent if self._is_shell else self._slot_dir
+        self.executor = executor_for(self.entry, folder, self.job, self.slot)
         self.trace = Trace(self.calls, self.job, on_cancel=self.stop, interval_s=self.timing.trace_interval_s)
 
     @property
     def project_dir(self) -> Path:
         """The checkout: kept from job to job of the same slot."""
         path = self.job.variables.get("CI_PROJECT_PATH", f"project-{self.job.project_id}")
-        return self.entry.builds_dir / self.entry.short_token / str(self.slot) / path
+        return self._slot_dir / path
+
+    @property
+    def _is_shell(self) -> bool:
+        return self.entry.executor == "shell"
+
+    @property
+    def _slot_dir(self) -> Path:
+        return self.entry.builds_dir / self.entry.short_token / str(self.slot)
 
     # ------------------------------------------------------------------------------------------ from outside
     def stop(self, reason: str) -> None:
@@ -121,12 +131,14 @@ class Build:
         self.trace.finish(end.state, exit_code=end.exit_code, failure_reason=end.failure_reason)
 
     def _steps(self) -> _End:
+        self._section("prepare_executor", lambda: self.executor.prepare(self.trace.write))
         try:
             self._section("get_sources", self._get_sources)
         except SourcesError as error:
             return self._failed(error.exit_code)
         self._section("restore_cache", self._restore_caches)
         self._section("download_artifacts", self._download)
+        self.executor.hand_over(self.project_dir)
         exit_code = self._script(self.job.script, self.job.timeout_s, "running")
         if self._reason == "lost":
             return _End(state="failed")
@@ -170,7 +182,7 @@ class Build:
         clock.start()
         self._mark_section("start", "step_script")
         try:
-            text = bash_script(lines, self._variables(status), str(self.project_dir))
+            text = bash_script(lines, self._variables(status), self.executor.inside(self.project_dir))
             return self.executor.run(text, self.trace.write)
         finally:
             clock.cancel()
@@ -206,7 +218,8 @@ class Build:
         clock.daemon = True
         clock.start()
         try:
-            text = bash_script(self.job.after_script, self._variables(status), str(self.project_dir))
+            folder = self.executor.inside(self.project_dir)
+            text = bash_script(self.job.after_script, self._variables(status), folder)
             code = self.executor.run(text, self.trace.write)
             if code != 0:
                 self.trace.line(
@@ -216,7 +229,9 @@ class Build:
             clock.cancel()
 
     def _get_sources(self) -> None:
-        get_sources(self.job, self.project_dir, self.trace.write, self._entry_environment())
+        get_sources(
+            self.job, self.project_dir, self.trace.write, self._entry_environment(), umask=self.executor.umask
+        )
 
     def _restore_caches(self) -> None:
         for cache in self.job.caches:
@@ -261,17 +276,19 @@ class Build:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in self.job.file_variables.items():
             (folder / name).write_text(content, encoding="utf-8")
-            files[name] = str(folder / name)
+            files[name] = self.executor.inside(folder / name)
         return {
             **self._entry_environment(),
             **self.job.variables,
             **files,
-            "CI_BUILDS_DIR": str(self.entry.builds_dir),
-            "CI_PROJECT_DIR": str(self.project_dir),
+            "CI_BUILDS_DIR": str(self.entry.builds_dir)
+            if self._is_shell
+            else self.executor.inside(self._slot_dir),
+            "CI_PROJECT_DIR": self.executor.inside(self.project_dir),
             "CI_CONCURRENT_ID": str(self.slot),
             "CI_CONCURRENT_PROJECT_ID": str(self.slot),
             "CI_RUNNER_SHORT_TOKEN": self.entry.short_token,
-            "CI_RUNNER_VERSION": "18.5.0",
+            "CI_RUNNER_VERSION": VERSION,
             "CI_RUNNER_REVISION": "standin",
             "CI_RUNNER_EXECUTABLE_ARCH": "linux/amd64",
             "CI_SHARED_ENVIRONMENT": "true",

@@ -26,7 +26,13 @@ class SourcesError(Exception):
         self.exit_code = exit_code
 
 
-def get_sources(job: Job, folder: Path, write: Callable[[bytes], None], environment: dict[str, str]) -> None:
+# What lies there may be another user's, who runs the jobs.
+_TRUST = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"}
+
+
+def get_sources(
+    job: Job, folder: Path, write: Callable[[bytes], None], environment: dict[str, str], *, umask: int = 0o022
+) -> None:
     """By GIT_STRATEGY: `fetch` (default) reuses the folder, `clone` empties it first, `empty`, `none`.
 
     Raises:
@@ -36,15 +42,18 @@ def get_sources(job: Job, folder: Path, write: Callable[[bytes], None], environm
     if strategy in {"clone", "empty"}:
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
+    if not umask:
+        for made in (folder, *folder.parents[:2]):
+            made.chmod(0o777)
     if strategy in {"none", "empty"}:
         write(b"Skipping Git repository setup\n")
         return
-    env = {**os.environ, **environment, "GIT_TERMINAL_PROMPT": "0"}
+    env = {**os.environ, **environment, **_TRUST, "GIT_TERMINAL_PROMPT": "0"}
 
     def git(*arguments: str) -> None:
         done = subprocess.run(
             ["git", *arguments], cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, timeout=_GIT_TIMEOUT_S, check=False,
+            stderr=subprocess.STDOUT, timeout=_GIT_TIMEOUT_S, check=False, umask=umask,
         )  # fmt: skip
         write(done.stdout)
         if done.returncode != 0:

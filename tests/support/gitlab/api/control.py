@@ -19,7 +19,13 @@ from tests.support.gitlab.views import job_view, pipeline_details
 __all__ = ["router"]
 
 router = APIRouter(prefix="/-/stand-in")
-_SWITCHES = {"job_token_lists_jobs", "knows_canceling", "trace_update_interval_s", "issuer"}
+_SWITCHES = {
+    "job_token_lists_jobs",
+    "knows_canceling",
+    "trace_update_interval_s",
+    "issuer",
+    "runner_token_lifetime_s",
+}
 
 
 @router.post("/projects/{project_key:path}/pipelines", status_code=201)

@@ -35,9 +35,8 @@ async def create(request: Request) -> JSONResponse:
         kind = values.get("runner_type")
         if kind not in _TYPES:
             raise ApiError(400, "runner_type does not have a valid value")
-        runner = Runner(
-            id=0, token=instance.new_token("glrt-"), runner_type=str(kind), created_at=instance.now()
-        )
+        runner = Runner(id=0, token="", runner_type=str(kind), created_at=instance.now())
+        instance.give_token(runner)
         _place(instance, runner, values)
         _change(runner, values)
         if not runner.tag_list and "run_untagged" not in values:
@@ -140,7 +139,7 @@ async def reset_token(request: Request, runner_id: int) -> dict[str, Any]:
     with instance.lock:
         caller(request).require("manage_runner")
         runner = _found(instance, runner_id)
-        runner.token = instance.new_token("glrt-")
+        instance.give_token(runner)
         return {"token": runner.token, "token_expires_at": time(runner.token_expires_at)}
 
 

@@ -100,7 +100,7 @@ async def reset_own_token(request: Request) -> JSONResponse:
     instance = instance_of(request)
     with instance.lock:
         runner = _runner(instance, values, request)
-        runner.token = instance.new_token("glrt-")
+        instance.give_token(runner)
         return JSONResponse(
             {"token": runner.token, "token_expires_at": time(runner.token_expires_at)}, status_code=201
         )
