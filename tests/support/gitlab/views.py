@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from tests.support.gitlab.records import JobStatus
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from tests.support.gitlab.records import Job, MergeRequest, Pipeline, Project, Runner, User
 
 __all__ = [
+    "contact_status",
     "job_view",
     "merge_request_view",
     "pipeline_view",
@@ -22,6 +24,9 @@ __all__ = [
     "time",
     "user_view",
 ]
+
+_ONLINE = timedelta(hours=2)
+_STALE = timedelta(days=7)
 
 
 def time(value: datetime | None) -> str | None:
@@ -143,6 +148,14 @@ def job_view(instance: Instance, job: Job) -> dict[str, Any]:
         view["artifacts_file"] = {"filename": archive.filename, "size": len(archive.content)}
         view["artifacts_expire_at"] = time(archive.expire_at)
     return view
+
+
+def contact_status(contacted_at: datetime | None, now: datetime) -> str:
+    """GitLab's word for how long ago somebody was heard of: two hours, a week."""
+    if contacted_at is None:
+        return "never_contacted"
+    silence = now - contacted_at
+    return "online" if silence < _ONLINE else "offline" if silence < _STALE else "stale"
 
 
 def runner_view(runner: Runner) -> dict[str, Any]:

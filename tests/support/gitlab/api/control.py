@@ -79,6 +79,18 @@ async def let_pass(request: Request) -> dict[str, float]:
         return {"seconds": float(values["seconds"])}
 
 
+@router.post("/tokens", status_code=201)
+async def add_token(request: Request) -> dict[str, Any]:
+    """An access token `token` with `scopes`, for the user who asks."""
+    values = await parameters(request)
+    instance = instance_of(request)
+    with instance.lock:
+        who = caller(request)
+        who.require("api")
+        access = instance.add_token(who.user, *values.get("scopes", ()), token=values.get("token"))
+        return {"token": access.token, "scopes": sorted(access.scopes)}
+
+
 @router.put("/settings")
 async def change_settings(request: Request) -> dict[str, Any]:
     """Change what `instance.Settings` names."""

@@ -51,6 +51,22 @@ async def current_user(request: Request) -> dict[str, Any]:
     return user_view(instance_of(request), who.user) | {"email": who.user.email, "is_admin": True}
 
 
+@router.get("/personal_access_tokens/self")
+async def current_token(request: Request) -> dict[str, Any]:
+    """The token that asks, whatever its scopes."""
+    who = caller(request)
+    if who.access is None:
+        raise ApiError(401, "401 Unauthorized")
+    return {
+        "name": "stand-in",
+        "user_id": who.user.id,
+        "scopes": sorted(who.access.scopes),
+        "active": True,
+        "revoked": False,
+        "expires_at": None,
+    }
+
+
 @router.post("/projects", status_code=201)
 async def create_project(request: Request) -> JSONResponse:
     """A project with an empty repository: `path` (with `namespace_path`, else `group/name` in one)."""

@@ -11,7 +11,7 @@ from tests.support.gitlab.api.access import caller, instance_of, parameters, tag
 from tests.support.gitlab.api.paging import page_of
 from tests.support.gitlab.errors import ApiError, not_found
 from tests.support.gitlab.records import Runner
-from tests.support.gitlab.views import runner_details, runner_view, time
+from tests.support.gitlab.views import contact_status, runner_details, runner_view, time
 
 if TYPE_CHECKING:
     from tests.support.gitlab.instance import Instance
@@ -157,7 +157,7 @@ async def managers(request: Request, runner_id: int) -> list[dict[str, Any]]:
                 "platform": manager.info.get("platform"),
                 "architecture": manager.info.get("architecture"),
                 "contacted_at": time(manager.contacted_at),
-                "status": "online",
+                "status": contact_status(manager.contacted_at, instance.now()),
             }
             for manager in _found(instance, runner_id).managers.values()
         ]
