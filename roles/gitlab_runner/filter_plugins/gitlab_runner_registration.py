@@ -293,6 +293,55 @@ def stale(found: list[Table], entries: list[Table]) -> list[Table]:
     ]
 
 
+def leavers(planned: list[Table], own: dict[str, Table], live: list[Table]) -> list[Table]:
+    """Return the parameter `runners` of the module gitlab_runner_leave for all pools of a host, those that it has no more included."""
+    pools = {pool["name"]: pool for pool in planned}
+    found = []
+    for name in dict.fromkeys([*pools, *own]):
+        kept, pool = own.get(name, {}), pools.get(name, {})
+        tokens = [
+            str(entry["token"])
+            for entry in [*live, kept]
+            if entry.get("pool", name) == name and entry.get("token")
+        ]
+        found.append(
+            {
+                "pool": name,
+                "id": int(kept.get("id") or 0),
+                "description": str(kept.get("description") or pool.get("description", "")),
+                "shared": bool(pool.get("shared", False)),
+                "tokens": list(dict.fromkeys(tokens)),
+            }
+        )
+    return found
+
+
+def vanished(hosts: list[str], pools: list[Table]) -> list[Table]:
+    """Return the same for hosts that nobody can ask any more. A runner that other hosts share is not theirs alone."""
+    return [
+        {"pool": pool["name"], "description": pool["description"], "vanished": True}
+        for host in hosts
+        for pool in plan(pools, host)
+        if not pool["shared"] and host in pool["description"]
+    ]
+
+
+def rotation(entries: list[Table], done: list[int]) -> list[Table]:
+    """Return the work of register_pool.yml that resets each token, but for runners whose token was reset just now."""
+    return [
+        {
+            "pool": entry["pool"],
+            "id": entry["id"],
+            "state": "lost",
+            "rename": False,
+            "change": False,
+            "online_elsewhere": [],
+        }
+        for entry in entries
+        if entry["id"] not in done
+    ]
+
+
 class FilterModule:
     """The filters that Ansible finds here."""
 
@@ -304,11 +353,14 @@ class FilterModule:
             "gitlab_runner_given": given,
             "gitlab_runner_known": known,
             "gitlab_runner_leader": leader,
+            "gitlab_runner_leavers": leavers,
             "gitlab_runner_plan": plan,
             "gitlab_runner_plan_problems": plan_problems,
             "gitlab_runner_questions": questions,
             "gitlab_runner_replaced": replaced,
+            "gitlab_runner_rotation": rotation,
             "gitlab_runner_stale": stale,
             "gitlab_runner_stored": stored,
+            "gitlab_runner_vanished": vanished,
             "gitlab_runner_work": work,
         }

@@ -28,7 +28,8 @@ options:
     type: list
     elements: dict
     required: true
-    description: "The runners: pool, id (0 if unknown), description, shared, tokens (candidates)."
+    description: >-
+      The runners: pool, id (0 if unknown), description, shared, tokens (candidates), and vanished for those of a host that nobody can ask.
   stale_only:
     type: bool
     default: false
@@ -153,6 +154,8 @@ def _counts(row: dict[str, Any], entry: dict[str, Any], *, knows_itself: bool) -
     A shared pool's hosts may be down for a while. Other pools are one host's: what else is online uses a copied token; and a host that
     has lost its own id would take itself for another.
     """
+    if entry["vanished"]:
+        return row.get("status") == "online"
     if entry["shared"]:
         return row.get("status") != "stale"
     return knows_itself and row.get("status") == "online"
@@ -165,6 +168,7 @@ def main() -> None:
         "id": {"type": "int", "default": 0},
         "description": {"type": "str", "required": True},
         "shared": {"type": "bool", "default": False},
+        "vanished": {"type": "bool", "default": False},
         "tokens": {"type": "list", "elements": "str", "default": [], "no_log": True},
     }
     arguments = {
