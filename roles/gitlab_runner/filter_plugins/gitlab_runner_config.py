@@ -127,7 +127,9 @@ def _docker(settings: Table, pool: Table) -> Table:
         "image": image,
         "helper_image": settings.get("helper_image") or None,
         "privileged": False,
-        "allowed_images": [image],
+        "allowed_images": list(settings.get("image_names") or [image])
+        if image == settings.get("image")
+        else [image],
         "allowed_services": list(NO_SERVICES),
         "pull_policy": ["if-not-present"],
         "cap_drop": list(DROPPED_CAPABILITIES),
@@ -136,7 +138,9 @@ def _docker(settings: Table, pool: Table) -> Table:
         "volumes": ["/cache"],
         "extra_hosts": list(settings.get("extra_hosts") or []) or None,
     }
-    table = merged(merged({}, table), merged(settings.get("docker") or {}, pool.get("docker") or {}))
+    for over in (settings.get("docker"), pool.get("docker")):
+        table = merged(table, over or {})
+    table = merged({}, table)
     path = settings.get("job_ca_file")
     if path and pool.get("executor", "docker") == "docker":
         # Added also where the pool has volumes of its own: without it jobs would not trust the coordinator.

@@ -44,6 +44,10 @@ def install_problems(install: Table) -> list[str]:
     archive = {"file": install["helper_image_archive"], "sha256": install["helper_image_archive_sha256"]}
     if archive["file"]:
         problems += _source_problems("gitlab_runner_helper_image_archive", archive, needed=True)
+        if not archive["sha256"]:
+            problems.append(
+                "gitlab_runner_helper_image_archive_sha256 is empty: set it to what `sha256sum` says of the archive."
+            )
         if not install["helper_image"]:
             problems.append(
                 "gitlab_runner_helper_image_archive is set: name the image in it by gitlab_runner_helper_image."
