@@ -43,10 +43,10 @@ demo: setup ## distribute a real Nx run over three agents, and show who did what
 ##@ Checks
 .PHONY: check
 check: MARKERS := -m "not slow"
-check: lint type arch js test-unit test-integration ## everything that takes under three minutes in all
+check: lint type arch js test-unit test-integration test-roles ## everything that takes a few minutes in all
 
 .PHONY: test
-test: lint type arch js test-unit test-integration test-acceptance test-images ## every check and every test; what CI runs
+test: lint type arch js test-unit test-integration test-roles test-acceptance test-images test-molecule ## every check and every test; what CI runs
 
 .PHONY: fmt
 fmt: setup ## format Python and JavaScript, apply safe fixes
@@ -55,12 +55,14 @@ fmt: setup ## format Python and JavaScript, apply safe fixes
 	$(JSBIN)/biome check --write --no-errors-on-unmatched
 
 .PHONY: lint
-lint: setup ## ruff, codespell, deptry, shellcheck
+lint: setup ## ruff, codespell, deptry, shellcheck, ansible-lint, yamllint
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/codespell
 	$(BIN)/deptry --no-ansi src
 	git ls-files -z --cached --others --exclude-standard -- '*.sh' .ci/run | xargs -0r $(BIN)/shellcheck
+	$(BIN)/yamllint --strict ansible roles molecule .config/molecule
+	$(BIN)/ansible-lint --offline -q ansible roles molecule
 
 .PHONY: type
 type: setup ## mypy, strict, over source and tests
@@ -92,6 +94,23 @@ test-acceptance: setup ## the whole stack with a real Nx workspace, compared wit
 .PHONY: test-images
 test-images: wheel ## the images: what is in them, as jobs, beside a coordinator, in a registry
 	@$(IMAGES) run -- $(PYTEST) -q $(PARALLEL) --dist loadfile tests/images
+
+.PHONY: test-roles
+test-roles: setup ## the roles' filters, modules, scripts and variables, and what runs their scenarios
+	$(PYTEST) -q $(PARALLEL) $(MARKERS) tests/roles
+
+.PHONY: test-molecule
+test-molecule: molecule
+
+# Each scenario's log is .cache/molecule/NAME.log. GITLAB_RUNNER_BIN and GITLAB_RUNNER_HELPER_IMAGE (an archive that
+# `docker save` made) put a real gitlab-runner in the stand-in's place in `fleet`.
+MOLECULE := $(BIN)/python -m toolchain.molecule
+.PHONY: molecule
+molecule: wheel ## the roles on hosts with systemd and engines of their own; one scenario: make molecule/fleet
+	@$(MOLECULE) test
+
+molecule/%: wheel
+	@$(MOLECULE) test $*
 
 # Replay one: make chaos CHAOS="--seed 7 --round 3"
 CHAOS := --runs 10

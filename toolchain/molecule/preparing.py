@@ -6,9 +6,8 @@ import contextlib
 import fcntl
 from typing import TYPE_CHECKING
 
-from toolchain.images.build import build, coordinator_image, find_wheel, runner_image
+from toolchain.images.build import build, coordinator_image, runner_image
 from toolchain.images.certificates import extra_certificates
-from toolchain.images.docker import label_of
 from toolchain.images.versions import read_versions
 from toolchain.molecule.hosts import build_all
 from toolchain.molecule.packages import build_packages
@@ -35,12 +34,10 @@ def prepare(root: Path, scenarios: Sequence[Scenario]) -> None:
 
 
 def _own_images(root: Path) -> None:
-    """The runner's and the coordinator's image, where the engine has none of this version."""
-    versions = read_versions(root)
-    version = find_wheel(root).version
+    """The runner's and the coordinator's image, of this checkout."""
+    versions, certificates = read_versions(root), extra_certificates()
     for image in (runner_image(versions, versions.default_node), coordinator_image(versions)):
-        if label_of(image.tags(version)[1], "org.opencontainers.image.version") != version:
-            build(root, versions, image, certificates=extra_certificates())
+        build(root, versions, image, certificates=certificates)
 
 
 @contextlib.contextmanager

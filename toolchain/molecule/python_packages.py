@@ -75,7 +75,7 @@ def locked(lock: str, names: set[str]) -> list[str]:
     Raises:
         ValueError: it lacks some.
     """
-    entries = {canonicalize_name(match[1]): match[0] for match in _ENTRY.finditer(lock)}
+    entries: dict[str, str] = {canonicalize_name(match[1]): match[0] for match in _ENTRY.finditer(lock)}
     if missing := sorted(names - entries.keys()):
         raise ValueError(f"{LOCK} lacks {', '.join(missing)}; run `make lock`")
     return [entries[name] for name in sorted(names)]

@@ -178,6 +178,7 @@ def system_id(folder: Path) -> str:
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
         file.write_text(f"r_{secrets.token_hex(6)}", encoding="utf-8")
+        file.chmod(0o600)
     return file.read_text(encoding="utf-8").strip()
 
 
