@@ -100,13 +100,13 @@ test-roles: setup ## the roles' filters, modules, scripts and variables, and wha
 	$(PYTEST) -q $(PARALLEL) $(MARKERS) tests/roles
 
 .PHONY: test-molecule
-test-molecule: molecule
+test-molecule: molecule ## the roles on hosts with systemd and engines of their own
 
 # Each scenario's log is .cache/molecule/NAME.log. GITLAB_RUNNER_BIN and GITLAB_RUNNER_HELPER_IMAGE (an archive that
 # `docker save` made) put a real gitlab-runner in the stand-in's place in `fleet`.
 MOLECULE := $(BIN)/python -m toolchain.molecule
 .PHONY: molecule
-molecule: wheel ## the roles on hosts with systemd and engines of their own; one scenario: make molecule/fleet
+molecule: wheel ## run the scenarios of the roles; one of them: make molecule/fleet
 	@$(MOLECULE) test
 
 molecule/%: wheel
