@@ -41,7 +41,7 @@ def test_the_id_of_an_older_engine_s_archive(tmp_path: Path, mode: str) -> None:
 
 
 def test_both_ids_of_a_newer_engine_s_archive(tmp_path: Path) -> None:
-    manifest = [{"Config": f"blobs/sha256/{ID}", "RepoTags": None, "Layers": []}]
+    manifest: list[dict[str, Any]] = [{"Config": f"blobs/sha256/{ID}", "RepoTags": None, "Layers": []}]
     index = {"schemaVersion": 2, "manifests": [{"digest": f"sha256:{OTHER}"}]}
     path = saved(tmp_path / "image.tar", {"manifest.json": manifest, "index.json": index})
     assert IMAGE.archive(path) == {"ids": [f"sha256:{ID}", f"sha256:{OTHER}"], "tags": []}
