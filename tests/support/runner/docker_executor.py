@@ -162,6 +162,8 @@ class DockerExecutor:
             "AttachStdout": True,
             "AttachStderr": True,
             "User": settings.user,
+            # For the image's own entrypoint; the script has them again, with those of type File.
+            "Env": [*self.entry.environment, *(f"{key}={value}" for key, value in job.variables.items())],
             "Volumes": {item: {} for item in settings.volumes if ":" not in item},
             "Labels": {
                 f"{_LABEL}.managed": "true",
