@@ -86,6 +86,7 @@ def test_dpkg_is_read() -> None:
         "gitlab-runner 1:18.6.0-1 hold installed\ngitlab-runner-helper-images 18.5.0 install config-files\n"
     )
     assert INSTALL.packages(listing) == {"gitlab-runner": {"version": "18.6.0", "held": True}}
+    assert INSTALL.packages("gitlab-runner-helper-images  unknown not-installed\n") == {}
     assert INSTALL.packages("") == {}
 
 

@@ -86,7 +86,8 @@ def packages(listing: str) -> dict[str, Table]:
     """Return what dpkg-query has listed: a version without its Debian revision and epoch, and whether it is held."""
     found = {}
     for line in listing.splitlines():
-        name, version, want, status = line.split()
+        # The version is empty of a package that others only name.
+        name, version, want, status = line.split(" ")
         if status == "installed":
             found[name] = {"version": version.rsplit("-", 1)[0].split(":", 1)[-1], "held": want == "hold"}
     return found
