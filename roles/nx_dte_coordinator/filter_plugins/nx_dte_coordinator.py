@@ -95,9 +95,8 @@ def _stores(given: dict[str, Any]) -> Iterator[str]:
     if database := given["database_url"]:
         try:
             url = urlsplit(database)
-            is_usable = (
-                url.scheme in _DATABASES and bool(url.hostname) and len(url.path) > 1 and url.port != 0
-            )
+            has_name = re.fullmatch(r"/[^/@]+", url.path) is not None
+            is_usable = url.scheme in _DATABASES and bool(url.hostname) and has_name and url.port != 0
         except ValueError:
             is_usable = False
         if not is_usable:

@@ -1,8 +1,8 @@
 """Administers the coordinator of this host: backup, restore, and waiting until it is ready.
 
-    python3 -I /usr/local/lib/nx-dte/coordinatorctl backup
+    python3 -IB /usr/local/lib/nx-dte/coordinatorctl backup
 
-Plain Python, as every supported system has it. Progress goes to stderr, the answer as JSON to stdout.
+Plain Python, as every supported system has it (-B: its folder belongs to the role). Progress goes to stderr, the answer as JSON to stdout.
 """
 
 from __future__ import annotations
@@ -17,14 +17,12 @@ from typing import Any
 
 # `-I` leaves a program's own folder out.
 sys.path.insert(0, str(Path(__file__).parent))
-# A folder of root's that may be read-only.
-sys.dont_write_bytecode = True
 
-import backups  # noqa: E402  # found by the line above
-import making  # noqa: E402
-import restoring  # noqa: E402
-import service  # noqa: E402
-from config import CONFIG, Config, Failure, load  # noqa: E402
+import backups  # found by the line above
+import making
+import restoring
+import service
+from config import CONFIG, Config, Failure, load
 
 
 def _parser() -> argparse.ArgumentParser:
