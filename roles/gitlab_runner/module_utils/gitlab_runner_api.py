@@ -62,7 +62,7 @@ class Answer:
         """What GitLab says about a refusal."""
         body = self.body if isinstance(self.body, dict) else {}
         text = body.get("message") or body.get("error_description") or body.get("error") or ""
-        return f"{self.status} {text}".strip()
+        return str(text) if str(text).startswith(str(self.status)) else f"{self.status} {text}".strip()
 
 
 class Api:
