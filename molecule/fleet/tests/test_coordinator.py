@@ -8,12 +8,9 @@ import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
 if TYPE_CHECKING:
     from testinfra.host import Host
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 testinfra_hosts = ["ansible://nx_dte_coordinator"]
 
 ADDRESS = "10.91.2.30"

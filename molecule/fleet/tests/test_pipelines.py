@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nx_dte.demo.layout import find_layout
-from nx_dte.demo.workspace import make_origin
+from nx_dte.demo.workspace import install_dependencies, make_origin
 from tests.support.gitlab_remote import RemoteGitLab
 from tests.support.gitlab_stage import GUARD, MAIN, StandInPipeline, rendered
 
@@ -18,14 +18,13 @@ if TYPE_CHECKING:
     from nx_dte.demo.workspace import Origin
     from tests.support.gitlab.work_tree import WorkTree
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 GITLAB = "http://10.91.2.10"
 PROJECT = "shop/corner-shop"
 READ_WRITE_TOKEN = "read-write-token-of-the-fleet"
 RUNNERS = ("fleet-runner-1", "fleet-runner-2")
 IMAGE = "10.91.2.20:5000/group/nx-dte/runner@sha256:"
-END_S = 600.0
+END_S = 540.0
 AGENTS = tuple(f"nx-dte-agent {number}/3" for number in (1, 2, 3))
 INSTALL = "yarn install --offline --frozen-lockfile --silent"
 # On a host: a job that finds it not there fails, and leaves it.
@@ -39,7 +38,8 @@ def gitlab() -> RemoteGitLab:
 
 @pytest.fixture(scope="module")
 def origin(tmp_path_factory: pytest.TempPathFactory) -> Origin:
-    return make_origin(find_layout(), tmp_path_factory.mktemp("origin") / "workspace")
+    layout = find_layout()
+    return make_origin(layout, tmp_path_factory.mktemp("origin"), install_dependencies(layout))
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def tree(gitlab: RemoteGitLab, origin: Origin, tmp_path_factory: pytest.TempPath
     tree = gitlab.clone(PROJECT, tmp_path_factory.mktemp("clone") / "shop")
     tree.git("fetch", "--quiet", str(origin.path), f"commit-{origin.head[:12]}")
     tree.git("checkout", "--quiet", "-B", "main", origin.head)
-    tree.push()
+    tree.push("--force")  # `molecule verify` may be run again
     return tree
 
 
@@ -93,14 +93,16 @@ def test_the_run_went_across_the_hosts(recipe: StandInPipeline) -> None:
 
 def test_every_job_ran_in_the_runner_image(recipe: StandInPipeline) -> None:
     for row in recipe.rows():
-        assert re.search(rf"Using [Dd]ocker image .*{re.escape(IMAGE)}", recipe.log(row)), recipe.log(row)
+        assert f"Using Docker executor with image {IMAGE}" in recipe.log(row)
 
 
 def test_every_agent_took_part(recipe: StandInPipeline) -> None:
     log = recipe.log(MAIN)
-    for agent in AGENTS:
-        assert "joined CI run" in recipe.log(agent), recipe.log(agent)
-    assert "tasks on 3 agents" in log or re.search(r"3 agents", log), log
+    found = re.search(
+        r"3 joined; tasks run: nx-dte-agent 1/3 (\d+), nx-dte-agent 2/3 (\d+), nx-dte-agent 3/3 (\d+)", log
+    )
+    assert found is not None, log
+    assert all(int(count) > 0 for count in found.groups())
 
 
 @pytest.fixture(scope="module")

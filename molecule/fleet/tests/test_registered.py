@@ -8,8 +8,6 @@ import pytest
 
 from tests.support.gitlab_remote import RemoteGitLab
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
-
 GITLAB = "http://10.91.2.10"
 TAGS = {"main": ["nx-main"], "agent": ["nx-agent"]}
 RUNNERS = ("fleet-runner-1", "fleet-runner-2")

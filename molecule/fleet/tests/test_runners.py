@@ -5,12 +5,9 @@ from __future__ import annotations
 import tomllib
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 if TYPE_CHECKING:
     from testinfra.host import Host
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 testinfra_hosts = ["ansible://gitlab_runners"]
 
 POOLS = ("main", "agent")
