@@ -22,8 +22,11 @@ PREFIX = "nx-dte-test"
 BASES = {"bookworm": "debian", "trixie": "trixie"}
 """Suites, each with its base in images/versions.toml."""
 ENGINES = {"bookworm": "docker.io iptables", "trixie": "docker.io docker-cli iptables"}
+DATABASE = f"{PREFIX}/host:trixie-database"
+"""With an engine and PostgreSQL."""
 NAMES = (
     *(f"{PREFIX}/host:{suite}{kind}" for suite in BASES for kind in ("", "-engine")),
+    DATABASE,
     f"{PREFIX}/gitlab:bookworm",
     f"{PREFIX}/registry:bookworm",
 )
@@ -68,7 +71,7 @@ def build(root: Path, name: str) -> None:
         arguments = {
             "BASE": provide(root, read_versions(root), BASES[suite]),
             "EXTRA_CA": extra_certificates(),
-            "PACKAGES": ENGINES[suite] if name.endswith("-engine") else "",
+            "PACKAGES": _packages(suite, name),
         }
     else:
         build(root, host)
@@ -78,6 +81,12 @@ def build(root: Path, name: str) -> None:
     command += ["--file", str(root / SHARED / f"{kind}.Dockerfile")]
     command += [part for key, value in arguments.items() for part in ("--build-arg", f"{key}={value}")]
     run_step([*command, str(context)], timeout_s=BUILD_S)
+
+
+def _packages(suite: str, name: str) -> str:
+    if name == DATABASE:
+        return f"{ENGINES[suite]} postgresql"
+    return ENGINES[suite] if name.endswith("-engine") else ""
 
 
 def _gitlab(root: Path) -> Path:

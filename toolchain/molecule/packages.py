@@ -21,6 +21,8 @@ VERSIONS = ("18.5.0", "18.6.0")
 """Two, for there is an upgrade to test."""
 NEEDS = ("httpx2", "tomli-w")
 BUILD_S = 120.0
+DATE = 1_700_000_000
+"""Of everything in the packages that is newer, in seconds since 1970."""
 _LIBRARY = "usr/lib/gitlab-runner-stand-in"
 _SOURCES = "toolchain/molecule/gitlab-runner"
 _NOTICE = "This is a stand-in for tests of nx-dte, no product of GitLab: do not install it anywhere else."
@@ -39,15 +41,17 @@ def build_packages(root: Path) -> None:
 
 
 def _pack(root: Path, folder: Path, name: str) -> None:
-    """Replace the file at one stroke: a scenario may be reading the old one."""
+    """Pack a tree; what is the same already stays, and else is replaced at one stroke: a scenario may be reading it."""
     target = root / FOLDER / name
     target.parent.mkdir(parents=True, exist_ok=True)
     new = target.with_suffix(".new")
-    # Compressing takes longer than installing what is not compressed.
-    run_step(
-        ["dpkg-deb", "--root-owner-group", "-Znone", "--build", str(folder), str(new)], timeout_s=BUILD_S
-    )
-    new.replace(target)
+    # Compressing takes longer than installing what is not compressed. The date makes equal trees equal packages.
+    command = ["env", f"SOURCE_DATE_EPOCH={DATE}", "dpkg-deb", "--root-owner-group", "-Znone", "--build"]
+    run_step([*command, str(folder), str(new)], timeout_s=BUILD_S)
+    if target.exists() and target.read_bytes() == new.read_bytes():
+        new.unlink()
+    else:
+        new.replace(target)
 
 
 def _runner(root: Path, work: Path, version: str) -> Path:
