@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import shutil
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -9,15 +13,15 @@ from config import Failure
 from programs import in_container, run
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from config import Config
 
 _REVISION = "SELECT version_num FROM alembic_version"
 _HAS_TABLES = "SELECT to_regclass('alembic_version') IS NOT NULL"
 _KNOWN = "from nx_dte.coordinator.store.sql import revisions; print(*revisions.known())"
+_TOP_LINES, _UNKNOWN_TO_OLDER = 100, b"SET transaction_timeout = 0;\n"
 # What the coordinator made: tables of its user. A newer version's would stand in the way of that one's migrations later.
 _DROP = """
+SET client_min_messages = warning;
 DO $$ DECLARE one record; BEGIN
   FOR one IN SELECT tablename FROM pg_tables WHERE schemaname = current_schema() AND tableowner = current_user LOOP
     EXECUTE format('DROP TABLE %I CASCADE', one.tablename);
@@ -83,26 +87,27 @@ def check_dump(config: Config, file: Path, schema_revision: str) -> None:
         )
 
 
-def restore(config: Config, file: Path, work: Path) -> None:
+def restore(config: Config, file: Path) -> None:
     """Replace the coordinator's tables by the dump's, all or nothing."""
     url, environment = connection(config)
-    drop, fill = work / "drop.sql", work / "fill.sql"
-    drop.write_text(_DROP, encoding="utf-8")
-    command = ["pg_restore", "--no-owner", "--no-privileges", f"--file={fill}", str(file)]
-    run(command, f"{file} cannot be read; take another backup")
-    psql = [
-        "psql",
-        "--no-psqlrc",
-        "--quiet",
-        "--single-transaction",
-        "--set=ON_ERROR_STOP=1",
-        f"--dbname={url}",
-    ]
-    run(
-        [*psql, f"--file={drop}", f"--file={fill}"],
-        "the database cannot be restored",
-        environment=environment,
-    )
+    with tempfile.TemporaryDirectory(prefix=".restoring-", dir=config.backup_dir) as work:
+        drop, written, fill = (Path(work, name) for name in ("drop.sql", "written.sql", "fill.sql"))
+        drop.write_text(_DROP, encoding="utf-8")
+        command = ["pg_restore", "--no-owner", "--no-privileges", f"--file={written}", str(file)]
+        run(command, f"{file} cannot be read; take another backup")
+        _suit_older_servers(written, fill)
+        options = ["--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1"]
+        command = ["psql", *options, f"--dbname={url}", f"--file={drop}", f"--file={fill}"]
+        run(command, "the database cannot be restored", environment=environment)
+
+
+def _suit_older_servers(written: Path, fill: Path) -> None:
+    """Leave out what clients from 17 on write at the top and servers before 17 do not know."""
+    with written.open("rb") as source, fill.open("wb") as target:
+        for line in itertools.islice(source, _TOP_LINES):
+            if line != _UNKNOWN_TO_OLDER:
+                target.write(line)
+        shutil.copyfileobj(source, target)
 
 
 def _ask(config: Config, statement: str) -> str:

@@ -146,19 +146,16 @@ def _stage_files(config: Config, folder: Path, staged: Path) -> None:
 
 def _swap(config: Config, folder: Path, staged: Path, about: dict[str, Any]) -> list[str]:
     """Stop, put the old data aside and the new in its place, start, wait until it is ready."""
-    service.stop(config)
     aside = config.data_dir / (_ASIDE + time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
+    service.stop(config)
     done = [f"stopped {config.unit}"]
+    backups.new_folder(aside, config.uid)
+    if config.has_server:
+        done += _replace_database(config, folder, aside)
     try:
-        old = [path for path in config.data_dir.iterdir() if not path.name.startswith((_ASIDE, _STAGED))]
-        backups.new_folder(aside, config.uid)
-        if config.has_server:
-            if postgres.has_tables(config):
-                postgres.dump(config, aside / backups.DUMP)
-                done.append(f"dumped the database as it was to {aside / backups.DUMP}")
-            postgres.restore(config, folder / backups.DUMP, aside)
-        for path in old:
-            path.rename(aside / path.name)
+        for path in list(config.data_dir.iterdir()):
+            if not path.name.startswith((_ASIDE, _STAGED)):
+                path.rename(aside / path.name)
         for path in list(staged.iterdir()):
             path.rename(config.data_dir / path.name)
         if any(aside.iterdir()):
@@ -171,6 +168,21 @@ def _swap(config: Config, folder: Path, staged: Path, about: dict[str, Any]) -> 
     except (Failure, OSError) as error:
         raise _Changed(
             f"{error}\nThe restore of {folder} did not end well: {'; '.join(done)}. To go back stop {config.unit}, move what is in "
-            f"{aside} to {config.data_dir}, and start it."
+            f"{aside} to {config.data_dir} ({backups.DUMP} is for pg_restore), and start it."
         ) from error
     return [*done, f"started {config.unit}, which is ready"]
+
+
+def _replace_database(config: Config, folder: Path, aside: Path) -> list[str]:
+    """All or nothing; when it is nothing, the coordinator goes on as before."""
+    done = []
+    try:
+        if postgres.has_tables(config):
+            postgres.dump(config, aside / backups.DUMP)
+            done.append(f"dumped the database as it was to {aside / backups.DUMP}")
+        postgres.restore(config, folder / backups.DUMP)
+    except Failure:
+        shutil.rmtree(aside)
+        service.start(config)
+        raise
+    return done
