@@ -95,3 +95,13 @@ def test_other_architectures_service_managers_interpreters_and_users_are_refused
     assert "3.8" in HOST.python((3, 8))[0]
     assert HOST.rights(0, "root") == []
     assert "ansible_become" in HOST.rights(1000, "debian")[0]
+
+
+def test_packages_that_a_host_has_are_not_copied_to_it() -> None:
+    files = [
+        "/b/caddy_2.6.2-12+deb13u1_amd64.deb",
+        "/b/libnss3_2%3a3.110-1_amd64.deb",
+        "/b/tini_0.19.0-3_amd64.deb",
+    ]
+    there = "caddy_2.6.2-12_installed\nlibnss3_2:3.110-1_installed\ntini_0.19.0-3_config-files\n"
+    assert code_of("_common/filter_plugins/nx_dte_packages.py").missing(files, there) == [files[0], files[2]]
