@@ -61,6 +61,11 @@ options:
     description: How far the host's clock may be from it where nothing synchronises the host's.
     type: float
     default: 30
+  passed:
+    description: Becomes the fact C(nx_dte_passed) where nothing is wrong, so that the same is not asked twice.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = """
@@ -245,6 +250,7 @@ def main() -> None:
             "disk": {"type": "list", "elements": "dict", "default": [], "options": entry},
             "now": {"type": "float", "required": True},
             "max_clock_skew_s": {"type": "float", "default": 30.0},
+            "passed": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
@@ -256,7 +262,7 @@ def main() -> None:
         module.fail_json(
             msg=f"This host can't be used for {module.params['role']}, and nothing was changed:{reasons}",
         )
-    module.exit_json(changed=False, notes=notes)
+    module.exit_json(changed=False, notes=notes, ansible_facts={"nx_dte_passed": module.params["passed"]})
 
 
 if __name__ == "__main__":
