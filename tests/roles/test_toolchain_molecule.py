@@ -75,6 +75,7 @@ def test_phases_last_until_the_next_begins() -> None:
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """One whose molecule is a script that prints two phases, then does what `ending` says."""
     monkeypatch.setattr(running, "sweep", lambda _name: None)
+    monkeypatch.setattr(running, "docker", lambda *command: f"of {command[1]}")
     program = tmp_path / ".venv/bin/molecule"
     program.parent.mkdir(parents=True)
     program.write_text(
@@ -111,6 +112,8 @@ def test_a_scenario_ends_well_or_shows_its_log(
     said = capsys.readouterr().out
     assert verdict in said
     assert "create 0, converge " in said
+    is_kept = (checkout / ".cache/molecule/one-a.journal").exists()
+    assert is_kept is ("passed" not in verdict)
     assert (f"  | in {checkout}/.cache/molecule/run/one/molecule" in said) is ("passed" not in verdict)
 
 

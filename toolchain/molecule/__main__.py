@@ -7,6 +7,7 @@ usage: python -m toolchain.molecule test [SCENARIO ...]      run them; all that 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from pathlib import Path
@@ -24,6 +25,8 @@ CACHE = ROOT / ".cache/molecule"
 def main(arguments: list[str]) -> int:
     """Do what the command line says; returns the exit code."""
     options = _parser().parse_args(arguments)
+    # As an interrupt at the terminal: scenarios are ended, and what they made is removed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with running_engine(CACHE):
             return int(options.run(options))
@@ -33,6 +36,9 @@ def main(arguments: list[str]) -> int:
     except (DockerError, ScenarioError) as error:
         print(f"molecule: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("molecule: interrupted", file=sys.stderr)
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:

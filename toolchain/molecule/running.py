@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import shutil
@@ -30,9 +31,12 @@ LABEL = "nx-dte.molecule"
 SIDE_BY_SIDE = 2
 DEADLINE_S = 1800.0
 STOP_S = 60.0
+SWEEP_S = 300.0
 SHOWN_LINES = 80
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _PHASE = re.compile(r"^INFO +\[[\w-]+ > (?P<phase>\w+)\] Executing$")
+_LIVE: set[subprocess.Popen[str]] = set()
+"""The scenarios' processes that run now."""
 
 
 @dataclass(slots=True)
@@ -74,7 +78,13 @@ def run_all(root: Path, scenarios: Sequence[Scenario], *, side_by_side: int = SI
     ordered = sorted(scenarios, key=lambda scenario: -len(scenario.instances))
     with ThreadPoolExecutor(max_workers=side_by_side) as pool:
         running = [pool.submit(_run_and_tell, root, scenario) for scenario in ordered]
-        outcomes = [future.result() for future in running]
+        try:
+            outcomes = [future.result() for future in running]
+        except BaseException:  # an interrupt: what runs must end, and what has not begun must not begin
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in tuple(_LIVE):
+                _end(process)
+            raise
     print("\nscenarios:")
     for outcome in outcomes:
         print(f"  {outcome.line()}", flush=True)
@@ -83,18 +93,22 @@ def run_all(root: Path, scenarios: Sequence[Scenario], *, side_by_side: int = SI
 
 def _run_and_tell(root: Path, scenario: Scenario) -> Outcome:
     log = root / f".cache/molecule/{scenario.name}.log"
-    outcome = _run(root, scenario, log)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    # Two of the same name would remove each other's hosts.
+    with log.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        outcome = _run(root, scenario, log)
     lines = [outcome.line()]
     if not outcome.is_good:
         with log.open(encoding="utf-8") as file:
             lines += [f"  the end of {log}:", *(f"  | {line.rstrip()}" for line in deque(file, SHOWN_LINES))]
+        lines.append(f"  the hosts' journals: {log.parent}/{scenario.name}-*.journal")
     print("\n".join(lines), flush=True)
     return outcome
 
 
 def _run(root: Path, scenario: Scenario, log: Path) -> Outcome:
     phases, began, why = Phases(), time.monotonic(), ""
-    log.parent.mkdir(parents=True, exist_ok=True)
     sweep(scenario.name)
     try:
         with log.open("w", encoding="utf-8") as output, _molecule(root, scenario.name) as process:
@@ -110,6 +124,8 @@ def _run(root: Path, scenario: Scenario, log: Path) -> Outcome:
             why = f"it did not end within {DEADLINE_S:g} s"
         elif code != 0:
             why = f"molecule ended with {code}"
+        if why:
+            _keep_journals(scenario, log.parent)
     finally:
         sweep(scenario.name)
     end = time.monotonic()
@@ -129,7 +145,8 @@ def _molecule(root: Path, name: str) -> Iterator[subprocess.Popen[str]]:
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "tmp").mkdir(parents=True)
     process = subprocess.Popen(
-        [str(root / ".venv/bin/molecule"), "test", "--scenario-name", name],
+        # Hosts are removed by sweep(), which is quicker, and after their journals have been read.
+        [str(root / ".venv/bin/molecule"), "test", "--scenario-name", name, "--destroy", "never"],
         cwd=root,
         env=environment(root, folder, os.environ),
         stdin=subprocess.DEVNULL,
@@ -139,10 +156,12 @@ def _molecule(root: Path, name: str) -> Iterator[subprocess.Popen[str]]:
         errors="replace",
         start_new_session=True,
     )
+    _LIVE.add(process)
     try:
         yield process
     finally:
         _end(process)
+        _LIVE.discard(process)
         if process.stdout is not None:
             process.stdout.close()
 
@@ -199,13 +218,23 @@ def _end(process: subprocess.Popen[str]) -> None:
             process.wait(patience_s)
 
 
+def _keep_journals(scenario: Scenario, folder: Path) -> None:
+    """Write down what the hosts of a scenario that failed have logged."""
+    for host in scenario.instances:
+        try:
+            said = docker("exec", host, "journalctl", "--no-pager", "--lines", "1000")
+        except DockerError as error:
+            said = str(error)
+        (folder / f"{host}.journal").write_text(f"{said}\n", encoding="utf-8")
+
+
 def sweep(name: str) -> None:
     """Remove what a scenario has left, by its label: hosts with their volumes, then the network."""
     chosen = ("--quiet", "--filter", f"label={LABEL}={name}")
     try:
-        for container in docker("ps", "--all", *chosen).split():
-            docker("rm", "--force", "--volumes", container)
-        for network in docker("network", "ls", *chosen).split():
-            docker("network", "rm", network)
+        if containers := docker("ps", "--all", *chosen).split():
+            docker("rm", "--force", "--volumes", *containers, timeout_s=SWEEP_S)
+        if networks := docker("network", "ls", *chosen).split():
+            docker("network", "rm", *networks)
     except DockerError as error:
         print(f"molecule: {name}: {error}", file=sys.stderr, flush=True)
