@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from testinfra.host import Host
 
 ROOT = Path(__file__).parents[3]
-VARIABLES = ROOT / "molecule/lifecycle/backup.yml"
+VARIABLES = ROOT / "molecule/lifecycle/vars/backup.yml"
 READ_WRITE_TOKEN, READ_ONLY_TOKEN = "read-write-token-of-the-lifecycle", "read-only-token-of-the-lifecycle"
 NAME = "lifecycle-coordinator"
 IMAGE = "nx-dte/coordinator:latest"
