@@ -6,6 +6,7 @@ It never reads a host and never writes text: gitlab_runner_toml does.
 from __future__ import annotations
 
 import difflib
+import functools
 import re
 import tomllib
 from datetime import datetime
@@ -28,6 +29,7 @@ NO_SERVICES = ["none"]
 KNOWN_KEYS = Path(__file__).resolve().parent.parent / "files" / "known-keys.toml"
 
 
+@functools.cache
 def known_keys() -> dict[str, list[str]]:
     """Return the documented keys of each table that the role checks."""
     return tomllib.loads(KNOWN_KEYS.read_text(encoding="utf-8"))["keys"]  # type: ignore[no-any-return]
