@@ -60,7 +60,7 @@ lint: setup ## ruff, codespell, deptry, shellcheck, ansible-lint, yamllint
 	$(BIN)/ruff check .
 	$(BIN)/codespell
 	$(BIN)/deptry --no-ansi src
-	git ls-files -z --cached --others --exclude-standard -- '*.sh' .ci/run | xargs -0r $(BIN)/shellcheck
+	git ls-files -z --cached --others --exclude-standard -- '*.sh' .ci/run toolchain/molecule/gitlab-runner molecule/shared/stand-in-gitlab | xargs -0r $(BIN)/shellcheck
 	$(BIN)/yamllint --strict ansible roles molecule .config/molecule
 	$(BIN)/ansible-lint --offline -q ansible roles molecule
 

@@ -20,7 +20,9 @@ pytestmark = pytest.mark.slow
 
 def _dockerfiles(root: Path) -> list[Path]:
     return sorted(
-        path for folder in ("images", "toolchain", "tests") for path in (root / folder).rglob("*Dockerfile")
+        path
+        for folder in ("images", "molecule", "toolchain", "tests")
+        for path in (root / folder).rglob("*Dockerfile")
     )
 
 

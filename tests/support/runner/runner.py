@@ -51,6 +51,8 @@ class ProtocolRunner:
         self._timing = timing or Timing()
         self._is_graceful = is_graceful
         self._calls: dict[Entry, GitLabCalls] = {}
+        self._former: dict[str, set[str]] = {}
+        """Of a renewed token those before it: jobs that were taken with them still count."""
         self._lock = threading.Lock()
         self._builds: dict[int, Build] = {}
         self._threads: dict[int, threading.Thread] = {}
@@ -163,6 +165,7 @@ class ProtocolRunner:
                 token_obtained_at=datetime.now(UTC).replace(microsecond=0),
                 token_expires_at=datetime.fromisoformat(expires) if expires else None,
             )
+            self._former[renewed.token] = {entry.token} | self._former.get(entry.token, set())
             self._on_new_token(entry, renewed)
             entries = tuple(renewed if known is entry else known for known in self._config.entries)
             self._config = replace(self._config, entries=entries)
@@ -174,7 +177,8 @@ class ProtocolRunner:
     def _take(self, entry: Entry) -> bool:
         """Ask for one job where there is room; whether there was one."""
         with self._lock:
-            mine = [build for build in self._builds.values() if build.entry.token == entry.token]
+            tokens = {entry.token} | self._former.get(entry.token, set())
+            mine = [build for build in self._builds.values() if build.entry.token in tokens]
             has_room = len(self._builds) < self._config.concurrent and (
                 not entry.limit or len(mine) < entry.limit
             )
