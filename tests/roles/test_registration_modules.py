@@ -300,7 +300,7 @@ def test_a_shared_runner_stays_while_others_use_it(gitlab: StandIn) -> None:
     _manager(gitlab, token, "s_one")
     left = _leave(gitlab, id=number, tokens=[token], shared=True)
     assert left.done == ["manager s_one of pool main"]
-    assert left.kept == [f"runner {number} (one main): s_two still use it"]
+    assert left.kept == [f"runner {number} (one main): s_two use it"]
 
 
 def test_managers_that_nobody_has_heard_of_for_a_week_do_not_keep_it(gitlab: StandIn) -> None:
@@ -331,8 +331,6 @@ def test_runners_of_others_are_not_touched(gitlab: StandIn) -> None:
 def test_a_vanished_host_that_is_still_heard_of_keeps_its_runner(gitlab: StandIn) -> None:
     number, token = _made(gitlab)
     _manager(gitlab, token, "s_other")
-    assert _leave(gitlab, system_id="", vanished=True).kept == [
-        f"runner {number} (one main): s_other still use it"
-    ]
+    assert _leave(gitlab, system_id="", vanished=True).kept == [f"runner {number} (one main): s_other use it"]
     gitlab.instance.let_pass(timedelta(hours=3))
     assert _leave(gitlab, system_id="", vanished=True).done == [f"runner {number} (one main)"]

@@ -68,10 +68,10 @@ class Leaving:
         users = [
             row["system_id"] for row in others if _counts(row, entry, knows_itself=bool(self._system_id))
         ]
+        if entry["vanished"] and not users and runner.get("status") == "online":
+            users = ["a host without a system id"]
         if users:
-            self.kept.append(
-                f"runner {runner['id']} ({runner['description']}): {', '.join(users)} still use it"
-            )
+            self.kept.append(f"runner {runner['id']} ({runner['description']}): {', '.join(users)} use it")
             self.remove_stale(entry, runner["id"])
         elif self._is_dry or self._deleted(runner):
             self.done.append(f"runner {runner['id']} ({runner['description']})")
