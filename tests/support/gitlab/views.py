@@ -137,7 +137,7 @@ def job_view(instance: Instance, job: Job) -> dict[str, Any]:
             }
             for item in job.artifacts.values()
         ],
-        "runner": runner_view(job.runner) if job.runner else None,
+        "runner": runner_view(instance, job.runner) if job.runner else None,
         "tag_list": list(job.spec.tags),
         "artifacts_expire_at": None,
         "archived": False,
@@ -158,9 +158,9 @@ def contact_status(contacted_at: datetime | None, now: datetime) -> str:
     return "online" if silence < _ONLINE else "offline" if silence < _STALE else "stale"
 
 
-def runner_view(runner: Runner) -> dict[str, Any]:
+def runner_view(instance: Instance, runner: Runner) -> dict[str, Any]:
     """A runner as lists show it."""
-    is_online = bool(runner.contacted_at)
+    status = contact_status(runner.contacted_at, instance.now())
     return {
         "id": runner.id,
         "description": runner.description,
@@ -169,16 +169,16 @@ def runner_view(runner: Runner) -> dict[str, Any]:
         "paused": runner.paused,
         "is_shared": runner.runner_type == "instance_type",
         "runner_type": runner.runner_type,
-        "name": "gitlab-runner" if is_online else None,
-        "online": is_online if runner.contacted_at else None,
+        "name": "gitlab-runner" if runner.contacted_at else None,
+        "online": status == "online" if runner.contacted_at else None,
         "created_at": time(runner.created_at),
-        "status": "online" if is_online else "never_contacted",
+        "status": status,
     }
 
 
 def runner_details(instance: Instance, runner: Runner) -> dict[str, Any]:
     """A runner by itself; its token is never shown again."""
-    return runner_view(runner) | {
+    return runner_view(instance, runner) | {
         "tag_list": list(runner.tag_list),
         "run_untagged": runner.run_untagged,
         "locked": runner.locked,

@@ -57,7 +57,9 @@ async def index(request: Request) -> Response:
     instance = instance_of(request)
     with instance.lock:
         caller(request).require("read_api")
-        return page_of(request, _filtered(list(instance.runners.values()), dict(request.query_params)))
+        return page_of(
+            request, _filtered(instance, list(instance.runners.values()), dict(request.query_params))
+        )
 
 
 @router.get("/projects/{project_key:path}/runners")
@@ -74,7 +76,7 @@ async def of_project(request: Request, project_key: str) -> Response:
             or project.id in runner.project_ids
             or project.namespace_id in runner.group_ids
         ]
-        return page_of(request, _filtered(found, dict(request.query_params)))
+        return page_of(request, _filtered(instance, found, dict(request.query_params)))
 
 
 @router.get("/groups/{group_key:path}/runners")
@@ -85,7 +87,7 @@ async def of_group(request: Request, group_key: str) -> Response:
         caller(request).require("read_api")
         group_id = _group(instance, group_key)
         found = [runner for runner in instance.runners.values() if group_id in runner.group_ids]
-        return page_of(request, _filtered(found, dict(request.query_params)))
+        return page_of(request, _filtered(instance, found, dict(request.query_params)))
 
 
 @router.get("/groups/{group_key:path}")
@@ -218,12 +220,12 @@ def _check_tags(runner: Runner) -> None:
         raise ApiError(400, "Tags list can not be empty when runner is not allowed to pick untagged jobs")
 
 
-def _filtered(runners: list[Runner], values: dict[str, str]) -> list[dict[str, Any]]:
+def _filtered(instance: Instance, runners: list[Runner], values: dict[str, str]) -> list[dict[str, Any]]:
     wanted_tags = set(tags_of(values.get("tag_list", "")))
     return [
         view
         for runner in sorted(runners, key=lambda runner: -runner.id)
-        if (view := runner_view(runner))
+        if (view := runner_view(instance, runner))
         and values.get("type", runner.runner_type) == runner.runner_type
         and ("paused" not in values or truth(values["paused"]) is runner.paused)
         and values.get("status", view["status"]) == view["status"]
