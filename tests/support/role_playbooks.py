@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Playbook"]
 
 ROOT = Path(__file__).resolve().parents[2]
-END_S = 400.0
+END_S = 800.0
 _RECAP = re.compile(
     r"^(?P<host>\S+) +: ok=\d+ +changed=(?P<changed>\d+) .*failed=(?P<failed>\d+)", re.MULTILINE
 )

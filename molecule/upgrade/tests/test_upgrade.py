@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from testinfra.host import Host
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 GITLAB = "http://10.91.4.10"
 PROJECT = "shop/corner-shop"
@@ -28,7 +28,7 @@ FIRST, SECOND = "upgrade-runner-1", "upgrade-runner-2"
 NEW = {"upgrade_pins": "new"}
 MARK = "/srv/marks/go-on"
 WAITING = f"[until test -e {MARK}; do sleep 0.2; done, echo the job has ended by itself]"
-LOOK_S = 180.0
+LOOK_S = 400.0
 PACKAGES = ("gitlab-runner", "gitlab-runner-helper-images")
 
 
