@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -73,3 +74,26 @@ def test_a_reset_by_id_gives_a_lost_token_back(gitlab: StandIn) -> None:
     new = gitlab.call("POST", f"/runners/{made['id']}/reset_authentication_token")["token"]
     assert new != made["token"]
     assert gitlab.call("POST", "/runners/verify", token=new)["id"] == made["id"]
+
+
+def test_a_silent_host_is_online_then_offline_then_stale(gitlab: StandIn) -> None:
+    made = gitlab.call("POST", "/user/runners", runner_type="instance_type")
+
+    def status() -> tuple[str, list[str]]:
+        managers = gitlab.call("GET", f"/runners/{made['id']}/managers")
+        return gitlab.call("GET", f"/runners/{made['id']}")["status"], [row["status"] for row in managers]
+
+    assert status() == ("never_contacted", [])
+    gitlab.call("POST", "/runners/verify", token=made["token"], system_id="s_one")
+    assert status() == ("online", ["online"])
+    gitlab.instance.let_pass(timedelta(hours=3))
+    assert status() == ("offline", ["offline"])
+    gitlab.instance.let_pass(timedelta(days=7))
+    assert status() == ("stale", ["stale"])
+
+
+def test_a_token_may_ask_for_its_scopes(gitlab: StandIn) -> None:
+    token = gitlab.call("POST", "/-/stand-in/tokens", scopes=["read_api"])["token"]
+    answer = gitlab.api.get("/personal_access_tokens/self", headers={"PRIVATE-TOKEN": token})
+    assert answer.json()["scopes"] == ["read_api"]
+    assert gitlab.api.get("/personal_access_tokens/self", headers={"PRIVATE-TOKEN": "x"}).status_code == 401
