@@ -37,7 +37,8 @@ def drill(host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dril
         "nx_dte_coordinator_image_archive": str(archive),
         "nx_dte_coordinator_image_archive_sha256": digest,
     }
-    address = host.check_output("hostname -I").split()[0]
+    # Beside it there is the engine's bridge.
+    (address,) = (one for one in host.check_output("hostname -I").split() if one.startswith("10.91."))
     made = Drill(host=host, folder=folder, address=address, image=image)
     made.succeed("coordinator.yml")
     yield made
