@@ -90,24 +90,22 @@ def test_an_address_without_a_scheme_is_told() -> None:
     assert "begins with https:// or http://" in _problems(MAIN, url="gitlab.example.org")[0]
 
 
-def _file(pool: str, **values: Any) -> dict[str, Any]:
-    text = json.dumps({"pool": pool, "url": URL, **values})
-    return {"item": pool, "content": base64.b64encode(text.encode()).decode()}
+def _line(**values: Any) -> str:
+    return base64.b64encode(json.dumps({"url": URL, **values}).encode()).decode()
 
 
 def test_token_files_that_say_nothing_good_count_as_lost() -> None:
-    found = PLANS.stored(
-        {
-            "results": [
-                _file("main", id=4, token="glrt-a"),
-                _file("agent", id=5, token="glrt-b") | {"content": "e25vdCBqc29u"},
-                _file("other", id=6, token="glrt-c", url="https://another.example.org"),
-                {"item": "new", "msg": "file not found"},
-            ]
-        },
-        URL,
-    )  # fmt: skip
+    lines = [
+        _line(pool="main", id=4, token="glrt-a", description="host main"),
+        base64.b64encode(b"{not json").decode(),
+        "not base64",
+        _line(pool="other", id=6, token="glrt-c", url="https://another.example.org"),
+        _line(pool="empty", id=7, token=""),
+    ]
+    found = PLANS.stored(lines, URL)
     assert list(found) == ["main"]
+    assert PLANS.orphans(PLANS.plan([MAIN], "host"), found) == []
+    assert PLANS.orphans([], found) == ["runner 4 (host main)"]
 
 
 def test_what_the_runner_wrote_last_comes_first_and_other_hosts_are_asked_for_shared_pools_only() -> None:
@@ -176,7 +174,9 @@ def test_a_pool_that_is_no_more_is_left_too() -> None:
 
 def test_a_runner_that_another_host_has_rotated_is_not_rotated_again() -> None:
     entries = [{"pool": "main", "id": 4}, {"pool": "agent", "id": 5}]
-    assert [item["pool"] for item in PLANS.rotation(entries, [4])] == ["agent"]
+    found = [_answer(), _answer(online_elsewhere=["s_two"])]
+    (item,) = PLANS.rotation(entries, found, [4])
+    assert (item["pool"], item["online_elsewhere"]) == ("agent", ["s_two"])
 
 
 def test_of_a_host_that_is_gone_only_runners_of_its_name_are_removed() -> None:

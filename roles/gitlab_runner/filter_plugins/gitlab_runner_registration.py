@@ -124,14 +124,20 @@ def _pool_problems(pool: Table, *, registration: bool) -> list[str]:
     return problems
 
 
-def stored(slurped: Table, url: str) -> dict[str, Table]:
-    """Return what token files say, by pool. One of another GitLab, or one that is broken, counts as lost."""
-    found = {}
-    for result in slurped.get("results", []):
-        values = _json(result.get("content") or "")
-        if values.get("token") and values.get("url", url) == url:
-            found[str(values.get("pool") or result.get("item"))] = values
-    return found
+def stored(lines: list[str], url: str) -> dict[str, Table]:
+    """Return what token files say, by pool; a line is one file in Base64. One of another GitLab, or a broken one, counts as lost."""
+    files = [values for values in map(_json, lines) if values.get("token") and values.get("pool")]
+    return {str(values["pool"]): values for values in files if values.get("url", url) == url}
+
+
+def orphans(planned: list[Table], own: dict[str, Table]) -> list[str]:
+    """Return the runners of pools that the host has no more, in words."""
+    names = {pool["name"] for pool in planned}
+    return [
+        f"runner {entry['id']} ({entry.get('description')})"
+        for name, entry in own.items()
+        if name not in names
+    ]
 
 
 def _json(content: str) -> Table:
@@ -326,7 +332,7 @@ def vanished(hosts: list[str], pools: list[Table]) -> list[Table]:
     ]
 
 
-def rotation(entries: list[Table], done: list[int]) -> list[Table]:
+def rotation(entries: list[Table], found: list[Table], done: list[int]) -> list[Table]:
     """Return the work of register_pool.yml that resets each token, but for runners whose token was reset just now."""
     return [
         {
@@ -335,9 +341,9 @@ def rotation(entries: list[Table], done: list[int]) -> list[Table]:
             "state": "lost",
             "rename": False,
             "change": False,
-            "online_elsewhere": [],
+            "online_elsewhere": answer["online_elsewhere"],
         }
-        for entry in entries
+        for entry, answer in zip(entries, found, strict=True)
         if entry["id"] not in done
     ]
 
@@ -354,6 +360,7 @@ class FilterModule:
             "gitlab_runner_known": known,
             "gitlab_runner_leader": leader,
             "gitlab_runner_leavers": leavers,
+            "gitlab_runner_orphans": orphans,
             "gitlab_runner_plan": plan,
             "gitlab_runner_plan_problems": plan_problems,
             "gitlab_runner_questions": questions,

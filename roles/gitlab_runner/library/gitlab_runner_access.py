@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import sys
 from http import HTTPStatus
+from importlib.util import find_spec
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -120,6 +122,11 @@ def _too_few(api: Api, why: str, missing: list[str]) -> str:
 def main() -> None:
     """Run as a module."""
     module = AnsibleModule(argument_spec=CONNECTION, supports_check_mode=True)
+    if find_spec("gitlab") is None:
+        module.fail_json(
+            msg=f"{sys.executable} on the controller has no python-gitlab, which creates the runners. Install it there: "
+            f"{sys.executable} -m pip install python-gitlab"
+        )
     try:
         found = access(api_of(module.params), module.params["scope"])
     except GitLabError as error:
