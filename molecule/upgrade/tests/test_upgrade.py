@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from testinfra.host import Host
 
+    from tests.support.gitlab.work_tree import WorkTree
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 GITLAB = "http://10.91.4.10"
@@ -47,11 +49,16 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("playbooks")
 
 
-def _start(gitlab: RemoteGitLab, tree: Path, tag: str, script: str) -> dict[str, Any]:
-    clone = gitlab.clone(PROJECT, tree)
-    clone.commit({"README": f"{tag}\n"})
+@pytest.fixture(scope="module")
+def tree(gitlab: RemoteGitLab, tmp_path_factory: pytest.TempPathFactory) -> WorkTree:
+    tree = gitlab.clone(PROJECT, tmp_path_factory.mktemp("clone") / "shop")
+    tree.commit({"README": "hello\n"})
+    return tree
+
+
+def _start(gitlab: RemoteGitLab, tree: WorkTree, tag: str, script: str) -> dict[str, Any]:
     text = f"job: {{tags: [{tag}], script: {script}}}\n"
-    pipeline = gitlab.start_pipeline(PROJECT, ci_file=text, source="push", sha=clone.head)
+    pipeline = gitlab.start_pipeline(PROJECT, ci_file=text, source="push", sha=tree.head)
     (job,) = gitlab.call("GET", f"/projects/shop%2Fcorner-shop/pipelines/{pipeline}/jobs")
     return dict(job)
 
@@ -81,9 +88,9 @@ def _unit(host: Host, name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def job(gitlab: RemoteGitLab, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def job(gitlab: RemoteGitLab, tree: WorkTree) -> dict[str, Any]:
     """A job that runs on the first host until the mark is there."""
-    job = _start(gitlab, tmp_path_factory.mktemp("first") / "shop", "nx-main", WAITING)
+    job = _start(gitlab, tree, "nx-main", WAITING)
     return _until(gitlab, job, "running")
 
 
@@ -191,7 +198,7 @@ def test_a_rotated_token_survives(rotated: str, hosts: dict[str, Host], logs: Pa
     assert _config(host)["runners"][0]["token"] == rotated
 
 
-def test_and_jobs_run_with_it(rotated: str, gitlab: RemoteGitLab, tmp_path: Path) -> None:
+def test_and_jobs_run_with_it(rotated: str, gitlab: RemoteGitLab, tree: WorkTree) -> None:
     del rotated
-    job = _start(gitlab, tmp_path / "shop", "nx-agent", "[echo it works]")
+    job = _start(gitlab, tree, "nx-agent", "[echo it works]")
     assert _until(gitlab, job, "success")["runner"]["description"] == f"{SECOND} agent"
