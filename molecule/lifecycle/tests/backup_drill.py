@@ -123,6 +123,9 @@ class Drill:
             ]
             await driver.submit(run_id, tasks)
             assert await driver.work_off(agent_id) == [item["task_id"] for item in tasks]
+            # Ended: a run that is open would be given up meanwhile, which is an event, too.
+            await driver.ask("POST", f"/api/v1/agents/{agent_id}/leave", json={"reason": "no_more_work"})
+            await driver.ask("POST", f"/api/v1/ci-runs/{run_id}/complete", json={"reason": "complete-ci-run"})
             return str(run_id)
 
         return str(self.speak(talk))
@@ -139,7 +142,9 @@ class Drill:
                 assert answer.status_code == 200, answer.text
                 artifacts[name] = hashlib.sha256(answer.content).hexdigest()
             events = (await driver.events(run_id, after=0, limit=500))["events"]
-            known = {name: (await driver.run(run_id))[name] for name in ("ci_run_id", "ci_id", "attempt")}
+            known = {
+                name: (await driver.run(run_id))[name] for name in ("ci_run_id", "ci_id", "attempt", "state")
+            }
             return {"run": known, "tasks": tasks, "events": events, "artifacts": artifacts}
 
         found: dict[str, Any] = self.speak(talk)
