@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 INSTALL = plugin("gitlab_runner_install")
+SOURCE = {"uris": "https://example.org/debian", "suites": "bookworm"}
 
 
 def variables(**changed: Any) -> dict[str, Any]:
@@ -47,7 +48,11 @@ def test_files_and_their_checksums_are_looked_at(tmp_path: Path) -> None:
         ({}, "gitlab_runner_package names neither a file on the controller nor an address"),
         ({"package": {"url": "https://example.org/a.deb"}}, "has no sha256"),
         ({"method": "repository", "version": "18.6.0"}, "gitlab_runner_repository is empty"),
-        ({"method": "repository", "repository": {"uris": "x"}}, "pin gitlab_runner_version"),
+        ({"method": "repository", "repository": SOURCE}, "pin gitlab_runner_version"),
+        (
+            {"method": "repository", "version": "18.6.0", "repository": {"uris": "x"}},
+            "gitlab_runner_repository lacks suites",
+        ),
         ({"method": "binary"}, "gitlab_runner_binary names neither"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -61,7 +66,7 @@ def test_what_is_missing_is_said(changed: dict[str, Any], expected: str) -> None
     "changed",
     [
         {"method": "binary", "binary": {"path": "/opt/gitlab-runner"}},
-        {"method": "repository", "repository": {"uris": "x"}, "version": "18.6.0"},
+        {"method": "repository", "repository": SOURCE, "version": "18.6.0"},
         {"package": {"url": "https://example.org/a.deb", "sha256": "0" * 64}},
     ],
     ids=str,

@@ -32,6 +32,13 @@ def install_problems(install: Table) -> list[str]:
                 "gitlab_runner_install_method is repository, and gitlab_runner_repository is empty. No source is contacted"
                 " unasked: give it uris, suites, components and signed_by."
             )
+        lacking = [
+            key for key in ("uris", "suites") if install["repository"] and not install["repository"].get(key)
+        ]
+        if lacking:
+            problems.append(
+                f"gitlab_runner_repository lacks {' and '.join(lacking)}. Add what a deb822 source needs."
+            )
         if not install["version"]:
             problems.append(
                 "gitlab_runner_install_method is repository: pin gitlab_runner_version, such as 18.6.0."
