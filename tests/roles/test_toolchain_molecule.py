@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 
+from toolchain.images.engine import NoEngineError
+from toolchain.molecule import __main__ as program
 from toolchain.molecule import packages, python_packages, running
 from toolchain.molecule.hosts import NAMES
 from toolchain.molecule.running import Outcome, Phases, environment, run_all
@@ -115,6 +118,18 @@ def test_a_scenario_ends_well_or_shows_its_log(
     is_kept = (checkout / ".cache/molecule/one-a.journal").exists()
     assert is_kept is ("passed" not in verdict)
     assert (f"  | in {checkout}/.cache/molecule/run/one/molecule" in said) is ("passed" not in verdict)
+
+
+def test_without_an_engine_scenarios_are_skipped_and_it_is_said(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(_folder: Path) -> None:
+        raise NoEngineError("start one and try again")
+
+    monkeypatch.setattr(program, "running_engine", none)
+    monkeypatch.setattr(signal, "signal", lambda *_arguments: None)
+    assert program.main(["test"]) == 0
+    assert "molecule: skipped: start one and try again" in capsys.readouterr().err
 
 
 def test_scenarios_get_what_is_given_and_folders_of_their_own(tmp_path: Path) -> None:
