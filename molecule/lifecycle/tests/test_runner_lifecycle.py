@@ -209,7 +209,7 @@ def test_decommission_heals_where_files_are_half_gone_and_gitlab_knows_no_runner
     ids = _ids(gitlab)
     gitlab.call("DELETE", f"/runners/{ids[f'{NAME} agent']}")
     host.check_output(
-        "rm -r /etc/gitlab-runner/tokens /etc/gitlab-runner/.runner_system_id /usr/local/sbin/nx-dte-drain"
+        "rm -rf /etc/gitlab-runner/tokens /etc/gitlab-runner/.runner_system_id /usr/local/sbin/nx-dte-drain"
     )
     _play("decommission.yml")
     assert gitlab.runners() == []
