@@ -53,6 +53,14 @@ def test_files_and_their_checksums_are_looked_at(tmp_path: Path) -> None:
             {"method": "repository", "version": "18.6.0", "repository": {"uris": "x"}},
             "gitlab_runner_repository lacks suites",
         ),
+        (
+            {
+                "method": "repository",
+                "version": "18.6.0",
+                "repository": {**SOURCE, "signed_by": "https://x/key.asc"},
+            },
+            "apt fetches no keys",
+        ),
         ({"method": "binary"}, "gitlab_runner_binary names neither"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -27,22 +27,7 @@ def install_problems(install: Table) -> list[str]:
     method = install["method"]
     problems: list[str] = []
     if method == "repository":
-        if not install["repository"]:
-            problems.append(
-                "gitlab_runner_install_method is repository, and gitlab_runner_repository is empty. No source is contacted"
-                " unasked: give it uris, suites, components and signed_by."
-            )
-        lacking = [
-            key for key in ("uris", "suites") if install["repository"] and not install["repository"].get(key)
-        ]
-        if lacking:
-            problems.append(
-                f"gitlab_runner_repository lacks {' and '.join(lacking)}. Add what a deb822 source needs."
-            )
-        if not install["version"]:
-            problems.append(
-                "gitlab_runner_install_method is repository: pin gitlab_runner_version, such as 18.6.0."
-            )
+        problems += _repository_problems(install["repository"], install["version"])
     elif method == "package":
         problems += _source_problems("gitlab_runner_package", install["package"], needed=True)
         problems += _source_problems("gitlab_runner_helper_package", install["helper_package"], needed=False)
@@ -59,6 +44,32 @@ def install_problems(install: Table) -> list[str]:
             problems.append(
                 "gitlab_runner_helper_image_archive is set: name the image in it by gitlab_runner_helper_image."
             )
+    return problems
+
+
+def _repository_problems(repository: Table, version: str) -> list[str]:
+    """Return what is wrong with a deb822 source and the pin of what it has."""
+    problems = []
+    if not repository:
+        problems.append(
+            "gitlab_runner_install_method is repository, and gitlab_runner_repository is empty. No source is contacted"
+            " unasked: give it uris, suites, components and signed_by."
+        )
+    lacking = [key for key in ("uris", "suites") if repository and not repository.get(key)]
+    if lacking:
+        problems.append(
+            f"gitlab_runner_repository lacks {' and '.join(lacking)}. Add what a deb822 source needs."
+        )
+    # The text of a key may have addresses in its headers.
+    if str(repository.get("signed_by", "")).startswith(("http://", "https://")):
+        problems.append(
+            "gitlab_runner_repository: signed_by is an address, and apt fetches no keys. Save the ASCII-armoured key"
+            " as a file on the controller, and name that."
+        )
+    if not version:
+        problems.append(
+            "gitlab_runner_install_method is repository: pin gitlab_runner_version, such as 18.6.0."
+        )
     return problems
 
 
