@@ -43,10 +43,10 @@ demo: setup ## distribute a real Nx run over three agents, and show who did what
 ##@ Checks
 .PHONY: check
 check: MARKERS := -m "not slow"
-check: lint type arch js test-unit test-integration test-roles ## everything that takes a few minutes in all
+check: lint type arch js test-unit test-integration test-roles ## what takes about three minutes in all
 
 .PHONY: test
-test: lint type arch js test-unit test-integration test-roles test-acceptance test-images test-molecule ## every check and every test; what CI runs
+test: lint lint-roles type arch js test-unit test-integration test-roles test-acceptance test-images test-molecule ## every check and every test; what CI runs
 
 .PHONY: fmt
 fmt: setup ## format Python and JavaScript, apply safe fixes
@@ -55,13 +55,16 @@ fmt: setup ## format Python and JavaScript, apply safe fixes
 	$(JSBIN)/biome check --write --no-errors-on-unmatched
 
 .PHONY: lint
-lint: setup ## ruff, codespell, deptry, shellcheck, ansible-lint, yamllint
+lint: setup ## ruff, codespell, deptry, shellcheck, yamllint
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/codespell
 	$(BIN)/deptry --no-ansi src
 	git ls-files -z --cached --others --exclude-standard -- '*.sh' .ci/run toolchain/molecule/gitlab-runner molecule/shared/stand-in-gitlab | xargs -0r $(BIN)/shellcheck
 	$(BIN)/yamllint --strict ansible roles molecule .config/molecule
+
+.PHONY: lint-roles
+lint-roles: setup ## ansible-lint over roles, playbooks and scenarios; a minute
 	$(BIN)/ansible-lint --offline -q ansible roles molecule
 
 .PHONY: type
