@@ -51,6 +51,7 @@ class StandInEngine:
         self.volumes: list[dict[str, Any]] = []
         self.events: list[dict[str, Any]] = []
         self.deleted: list[str] = []
+        self.since: list[float] = []
         self.refused: set[str] = set()
 
     def answer(self, method: str, path: str) -> tuple[int, str]:
@@ -107,6 +108,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     engine: StandInEngine
 
     def do_GET(self) -> None:
+        if self.path.startswith("/events"):
+            query = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)
+            self.engine.since.append(float(query["since"][0]))
         status, text = self.engine.answer(self.command, self.path.split("?")[0])
         body = text.encode()
         self.send_response(status)
@@ -187,20 +191,46 @@ def test_an_image_that_a_short_job_used_between_two_runs_counts_as_used(engine: 
     assert not engine.deleted
 
 
+def test_times_that_a_wrong_clock_has_written_are_taken_for_now(engine: StandInEngine) -> None:
+    engine.add_image("old:1", "i-old")
+    run = a_run(engine, known={"i-old": NOW + 9999 * HOUR})
+    run.state["checked_at"] = NOW + 9999 * HOUR
+    run.do()
+    assert engine.since == [NOW], "the engine refuses a span that ends before it begins"
+    assert run.state["images"] == {"i-old": NOW}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        '{"images": []}',
+        '{"images": {"i": "x"}}',
+        '{"checked_at": null}',
+        '{"removed_total": {"image": []}}',
+    ],
+)
+def test_a_broken_state_counts_as_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "state.json").write_text(text, encoding="utf-8")
+    assert PRUNE.loaded(tmp_path / "state.json") == {}
+
+
 def test_only_the_runners_volumes_go(engine: StandInEngine) -> None:
     engine.add_volume("runner-abc-project-1-concurrent-0-cache", 48)
     engine.add_volume("labelled", 48, {"com.gitlab.gitlab-runner.type": "cache"})
     engine.add_volume("database", 48)
-    engine.add_volume("runner-recent", 1)
-    engine.add_volume("runner-mounted", 48)
-    engine.add_container("coordinator", volume="runner-mounted")
+    engine.add_volume("runner-data", 48)
+    engine.add_volume("runner-recent-project-1-concurrent-0", 1)
+    engine.add_volume("runner-mounted-project-1-concurrent-0", 48)
+    engine.add_container("coordinator", volume="runner-mounted-project-1-concurrent-0")
     a_run(engine).do()
     assert sorted(engine.deleted) == ["/volumes/labelled", "/volumes/runner-abc-project-1-concurrent-0-cache"]
 
 
 def test_a_checkout_inside_tells_a_volumes_age(engine: StandInEngine) -> None:
-    engine.add_volume("runner-abc", 48)
-    checkout = engine.root / "runner-abc/group"
+    engine.add_volume("runner-abc-project-1-concurrent-0", 48)
+    checkout = engine.root / "runner-abc-project-1-concurrent-0/group"
     checkout.mkdir()
     os.utime(checkout, (NOW - HOUR,) * 2)
     os.utime(checkout.parent, (NOW - 48 * HOUR,) * 2)
@@ -209,25 +239,28 @@ def test_a_checkout_inside_tells_a_volumes_age(engine: StandInEngine) -> None:
 
 
 def test_dead_containers_of_the_runner_go_before_what_they_hold(engine: StandInEngine) -> None:
-    engine.add_container("runner-abc", state="exited", age_h=48)
+    engine.add_container("runner-abc-project-1-concurrent-0", state="exited", age_h=48)
     engine.add_container("runner-running", age_h=48)
     engine.add_container("somebody-elses", state="exited", age_h=48)
     a_run(engine).do()
-    assert engine.deleted == ["/containers/runner-abc"]
+    assert engine.deleted == ["/containers/runner-abc-project-1-concurrent-0"]
 
 
 def test_room_is_made_by_least_recent_use_and_no_further(
     engine: StandInEngine, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for age in (2, 5, 3, 0.1):
-        engine.add_volume(f"runner-{age}", age)
+        engine.add_volume(f"runner-{age}-project-1-concurrent-0", age)
     run = a_run(engine, free=8 * GIB, gain=GIB)
     run.do()
-    assert engine.deleted == ["/volumes/runner-5", "/volumes/runner-3"]
+    assert engine.deleted == [
+        "/volumes/runner-5-project-1-concurrent-0",
+        "/volumes/runner-3-project-1-concurrent-0",
+    ]
     assert not run.report.alarm
     assert run.report.freed_bytes == 2 * GIB
     assert (
-        "removed volume runner-5: the disk is short of room, unused for 5 h, 1.00 GiB freed"
+        "removed volume runner-5-project-1-concurrent-0: the disk is short of room, unused for 5 h, 1.00 GiB freed"
         in capsys.readouterr().out
     )
 
@@ -235,11 +268,13 @@ def test_room_is_made_by_least_recent_use_and_no_further(
 def test_an_alarm_is_raised_where_nothing_is_left(
     engine: StandInEngine, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    engine.add_volume("runner-5", 5)
-    engine.add_volume("runner-now", 0.1)
+    engine.add_volume("runner-5-project-1-concurrent-0", 5)
+    engine.add_volume("runner-now-project-1-concurrent-0", 0.1)
     run = a_run(engine, free=GIB, gain=0)
     run.do()
-    assert engine.deleted == ["/volumes/runner-5"], "a job that starts now may need the other"
+    assert engine.deleted == ["/volumes/runner-5-project-1-concurrent-0"], (
+        "a job that starts now may need the other"
+    )
     assert PRUNE.told(run) == 1
     assert "find out what fills the disk" in capsys.readouterr().err
 
@@ -247,19 +282,22 @@ def test_an_alarm_is_raised_where_nothing_is_left(
 def test_what_has_come_into_use_meanwhile_is_left(
     engine: StandInEngine, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    engine.add_volume("runner-abc", 48)
-    engine.refused = {"/volumes/runner-abc"}
+    engine.add_volume("runner-abc-project-1-concurrent-0", 48)
+    engine.refused = {"/volumes/runner-abc-project-1-concurrent-0"}
     run = a_run(engine)
     run.do()
     assert run.report.removed == {}
-    assert "left volume runner-abc" in capsys.readouterr().out
+    assert "left volume runner-abc-project-1-concurrent-0" in capsys.readouterr().out
 
 
 def test_a_dry_run_removes_nothing(engine: StandInEngine, capsys: pytest.CaptureFixture[str]) -> None:
-    engine.add_volume("runner-abc", 48)
+    engine.add_volume("runner-abc-project-1-concurrent-0", 48)
     a_run(engine, is_dry=True).do()
     assert not engine.deleted
-    assert "would remove volume runner-abc: too old, unused for 48 h" in capsys.readouterr().out
+    assert (
+        "would remove volume runner-abc-project-1-concurrent-0: too old, unused for 48 h"
+        in capsys.readouterr().out
+    )
 
 
 def checkout(root: Path, name: str, age_h: float) -> Path:
@@ -291,7 +329,7 @@ def test_build_folders_go_unless_a_process_works_there(
 
 
 def test_a_whole_run_writes_state_and_metrics(engine: StandInEngine, tmp_path: Path) -> None:
-    engine.add_volume("runner-abc", 48)
+    engine.add_volume("runner-abc-project-1-concurrent-0", 48)
     settings, state = tmp_path / "prune.json", tmp_path / "state/state.json"
     values: dict[str, Any] = {
         "max_age_h": 24,
