@@ -182,3 +182,11 @@ def test_a_runner_that_another_host_has_rotated_is_not_rotated_again() -> None:
 def test_of_a_host_that_is_gone_only_runners_of_its_name_are_removed() -> None:
     pools = [MAIN, {**MAIN, "name": "all", "shared": True, "description": "all"}]
     assert [entry["description"] for entry in PLANS.vanished(["gone"], pools)] == ["gone main"]
+    # Its name is the beginning of another's, whose name the inventory has put into the description.
+    assert PLANS.vanished(["gone"], [{**MAIN, "description": "gone-2 main"}]) == []
+    assert len(PLANS.vanished(["gone"], [{**MAIN, "description": "main of gone"}])) == 1
+
+
+def test_tags_may_be_one_text_with_commas() -> None:
+    (pool,) = PLANS.plan([{**MAIN, "tags": "nx-main, gpu"}], "runner-1")
+    assert pool["tags"] == ["nx-main", "gpu"]

@@ -82,7 +82,9 @@ def test_a_file_that_says_something_else_is_not(old: str, new: str) -> None:
     assert not TEXT.same(BY_THE_RUNNER.replace(old, new), ONE_POOL)
 
 
-@pytest.mark.parametrize("text", ["", "concurrent ="])
+@pytest.mark.parametrize(
+    "text", ["", "concurrent =", 'runners = "x"', "runners = [1]", "[runners]\nname = 'main'"]
+)
 def test_a_file_that_is_not_there_or_broken_is_written(text: str) -> None:
     assert not TEXT.same(text, WANTED)
     assert TEXT.live(text, "runner-1") == []
@@ -101,6 +103,24 @@ def test_rotated_tokens_are_found_by_pool() -> None:
         }
     ]
     assert TEXT.live(BY_THE_RUNNER, "runner-1")[0]["token_expires_at"] == ""
+
+
+def test_a_runner_of_another_name_is_not_taken_for_a_pools() -> None:
+    by_hand = BY_THE_RUNNER.replace('name = "runner-1 main"', 'name = "main"')
+    assert [entry["pool"] for entry in TEXT.live(by_hand, "runner-1")] == [""]
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ('DOCKER_AUTH_CONFIG={"auths": {"r": {"auth": "aGlkZGVu"}}}', "DOCKER_AUTH_CONFIG=redacted"),
+        ("NPM_TOKEN=hidden", "NPM_TOKEN=redacted"),
+        ("https_proxy=http://me:hid@den@proxy:3128", "https_proxy=http://redacted@proxy:3128"),
+        ("NX_CLOUD_API=https://dte.example.org", "NX_CLOUD_API=https://dte.example.org"),
+    ],
+)
+def test_a_variable_that_is_a_secret_by_its_name_is_not_shown(line: str, shown: str) -> None:
+    assert TEXT.redacted({"environment": [line]}) == {"environment": [shown]}
 
 
 def test_what_is_shown_has_no_secret_and_does_not_move_with_a_rotation() -> None:

@@ -32,6 +32,13 @@ def truth(value: Any) -> bool:
     return value is True or str(value).lower() in {"true", "yes", "on", "1"}
 
 
+def words(value: Any) -> list[str]:
+    """Return a list of words, also where an inventory writes them as one text with commas."""
+    if isinstance(value, str):
+        return [word.strip() for word in value.split(",") if word.strip()]
+    return [str(word) for word in value or []]
+
+
 def plan(pools: list[Table], host: str, *, registration: bool = True) -> list[Table]:
     """Return the pools as GitLab shall have them; without secrets, so that it may be kept as a fact."""
     return [_planned(pool, host, registration=registration) for pool in pools]
@@ -48,7 +55,7 @@ def _planned(pool: Table, host: str, *, registration: bool) -> Table:
         "name": name,
         "description": description,
         "has_own_description": bool(pool.get("description")),
-        "tags": [str(tag) for tag in pool.get("tags") or []],
+        "tags": words(pool.get("tags")),
         "limit": number(pool.get("limit", 0)),
         "request_concurrency": number(pool.get("request_concurrency") or 0),
         "shared": truth(pool.get("shared", False)),
@@ -323,12 +330,15 @@ def leavers(planned: list[Table], own: dict[str, Table], live: list[Table]) -> l
 
 
 def vanished(hosts: list[str], pools: list[Table]) -> list[Table]:
-    """Return the same for hosts that nobody can ask any more. A runner that other hosts share is not theirs alone."""
+    """Return the same for hosts that nobody can ask any more.
+
+    A runner that other hosts share is not theirs alone, nor is one whose name only begins as theirs: runner-1 is not runner-10.
+    """
     return [
         {"pool": pool["name"], "description": pool["description"], "vanished": True}
         for host in hosts
         for pool in plan(pools, host)
-        if not pool["shared"] and host in pool["description"]
+        if not pool["shared"] and re.search(rf"(?<![\w.-]){re.escape(host)}(?![\w.-])", pool["description"])
     ]
 
 

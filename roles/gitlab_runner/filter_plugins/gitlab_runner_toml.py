@@ -20,7 +20,11 @@ SECRET_KEY = re.compile(
 )
 # They change with each rotation, which is no change of the configuration.
 TOKEN_TIMES = ("token_obtained_at", "token_expires_at")
-USER_OF_ADDRESS = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+USER_OF_ADDRESS = re.compile(r"(?<=://)[^/\s]+(?=@)")
+# In lists such as `environment`. DOCKER_AUTH_CONFIG is how the runner itself gets a registry's password.
+SECRET_VARIABLE = re.compile(
+    r"^(\w*(?:token|password|passwd|secret|auth_config|_key))=.+", re.IGNORECASE | re.DOTALL
+)
 
 # What the runner adds by itself when it writes the file, as it does after it has rotated a token.
 WRITTEN_BY_THE_RUNNER: Table = {"connection_max_age": "15m0s", "session_timeout": 1800, "network_mtu": 0}
@@ -51,7 +55,9 @@ def redacted(value: Any, key: str = "") -> Any:
     if isinstance(value, (list, tuple)):
         return [redacted(item, key) for item in value]
     if isinstance(value, str):
-        return REDACTED if SECRET_KEY.search(key) else USER_OF_ADDRESS.sub(REDACTED, value)
+        if SECRET_KEY.search(key):
+            return REDACTED
+        return USER_OF_ADDRESS.sub(REDACTED, SECRET_VARIABLE.sub(rf"\1={REDACTED}", value))
     return value
 
 
@@ -66,11 +72,15 @@ def parsed(text: str) -> Table:
 def live(text: str, host: str) -> list[Table]:
     """Return the tokens in the present file: the runner writes there when it has rotated one."""
     found = []
-    for entry in parsed(text).get("runners", []):
+    runners = parsed(text).get("runners", [])
+    for entry in runners if isinstance(runners, list) else []:
+        if not isinstance(entry, dict):
+            continue
         name = str(entry.get("name", ""))
         found.append(
             {
-                "pool": name.removeprefix(f"{host} "),
+                # One of another name is somebody else's runner, also where a pool is called so.
+                "pool": name.removeprefix(f"{host} ") if name.startswith(f"{host} ") else "",
                 "name": name,
                 "id": entry.get("id", 0),
                 "token": entry.get("token", ""),
