@@ -54,6 +54,7 @@ def _problems(**changed: Any) -> list[str]:
         "read_only_token": "r" * 32,
         "database_url": "",
         "artifacts_url": "",
+        "artifacts_environment": {},
         "settings": {},
         "metrics_listen": "127.0.0.1:8721",
         "stop_timeout_s": 30,
@@ -81,6 +82,7 @@ def test_the_settings_are_those_of_the_coordinator() -> None:
         {"settings": {"lease_s": 20, "log_level": "debug"}, "metrics_listen": "off"},
         {"tls": "off", "domain": "", "public_url": "https://dte.example.org"},
         {"settings": {"shutdown_grace_s": 60}, "stop_timeout_s": 61},
+        {"stop_timeout_s": "30", "backup_keep": "7"},
     ],
 )
 def test_what_can_be_used_is_used(given: dict[str, Any]) -> None:
@@ -102,6 +104,16 @@ def test_what_can_be_used_is_used(given: dict[str, Any]) -> None:
         ({"database_url": "sqlite:////var/lib/x"}, "or empty for SQLite"),
         ({"database_url": "postgresql://dte:p@ss/word@db/dte"}, "special characters"),
         ({"artifacts_url": "file:///srv"}, "s3://, gs:// or az://"),
+        ({"artifacts_url": "s3://key:hush@bucket"}, "put them into nx_dte_coordinator_artifacts_environment"),
+        (
+            {"artifacts_environment": {"GOOGLE_SERVICE_ACCOUNT_KEY": "{\n}"}},
+            "GOOGLE_SERVICE_ACCOUNT_KEY in several lines",
+        ),
+        ({"database_url": "postgresql://dte@db/dte?password=hush"}, "its password in the query"),
+        (
+            {"domain": "2001:db8::30", "public_url": "https://[2001:db8::30]"},
+            "a name or an IPv4 address only",
+        ),
         ({"settings": {"leas_s": 5}}, "leas_s, which is no setting: lease_s is meant?"),
         ({"settings": {"database_url": "x"}}, "set nx_dte_coordinator_database_url instead"),
         ({"settings": {"lease_s": [5]}}, "without a plain value"),

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import (
@@ -56,7 +56,7 @@ def _address(given: dict[str, Any]) -> Iterator[str]:
     if not domain and given["tls"] != "off":
         yield f"set {PREFIX}domain to the name that jobs reach the coordinator by"
     elif domain and not _is_host(domain):
-        yield f"{PREFIX}domain is {domain}: give a name or an address only, without https:// and port"
+        yield f"{PREFIX}domain is {domain}: give a name or an IPv4 address only, without https:// and port"
     url = urlsplit(given["public_url"])
     if domain and (url.scheme not in {"http", "https"} or not url.hostname or url.query or url.fragment):
         yield f"{PREFIX}public_url is {given['public_url']}: give an address like https://dte.example.org"
@@ -65,13 +65,13 @@ def _address(given: dict[str, Any]) -> Iterator[str]:
     metrics = given["metrics_listen"]
     if metrics != "off" and not re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}", metrics):
         yield f"{PREFIX}metrics_listen is {metrics}: give HOST:PORT, or 'off'"
-    if given["backup_keep"] < 1:
+    if int(given["backup_keep"]) < 1:
         yield f"{PREFIX}backup_keep is {given['backup_keep']}: keep one backup at least"
 
 
 def _is_host(text: str) -> bool:
     try:
-        ipaddress.ip_address(text)
+        ipaddress.IPv4Address(text)
     except ValueError:
         return _NAME.fullmatch(text) is not None
     return True
@@ -104,8 +104,18 @@ def _stores(given: dict[str, Any]) -> Iterator[str]:
                 f"{PREFIX}database_url must be postgresql://USER:PASSWORD@HOST:PORT/NAME (special characters of the password as "
                 "%XX), or empty for SQLite in the data folder"
             )
-    if (artifacts := given["artifacts_url"]) and urlsplit(artifacts).scheme not in _OBJECT_STORES:
-        yield f"{PREFIX}artifacts_url must be an s3://, gs:// or az:// URL, or empty for the data folder"
+        elif any(name.lower() == "password" for name, _ in parse_qsl(url.query)):
+            yield (
+                f"{PREFIX}database_url has its password in the query, where programs and logs show it: write USER:PASSWORD@HOST"
+            )
+    if artifacts := given["artifacts_url"]:
+        if urlsplit(artifacts).scheme not in _OBJECT_STORES:
+            yield f"{PREFIX}artifacts_url must be an s3://, gs:// or az:// URL, or empty for the data folder"
+        elif "@" in urlsplit(artifacts).netloc:
+            yield f"{PREFIX}artifacts_url has credentials, and is shown: put them into {PREFIX}artifacts_environment"
+    for name, value in given["artifacts_environment"].items():
+        if "\n" in str(value).rstrip("\n"):
+            yield f"{PREFIX}artifacts_environment has {name} in several lines: write the value in one (of JSON: `jq -c .`)"
 
 
 def _files(given: dict[str, Any]) -> Iterator[str]:
@@ -138,7 +148,7 @@ def _settings(given: dict[str, Any], keys: list[str], own_keys: dict[str, str]) 
         needed = float(settings.get("shutdown_grace_s", 10)) + float(settings.get("shutdown_notice_s", 0))
     except (TypeError, ValueError):
         return  # the coordinator itself says so, when the file is checked
-    if given["stop_timeout_s"] <= needed:
+    if int(given["stop_timeout_s"]) <= needed:
         yield (
             f"{PREFIX}stop_timeout_s is {given['stop_timeout_s']}: it must be more than shutdown_grace_s and shutdown_notice_s "
             f"together ({needed:g} s), or transfers are cut"
