@@ -165,3 +165,32 @@ def test_every_wait_has_an_end() -> None:
     assert [where for where, task in waits if not {"retries", "delay"} <= task.keys()] == []
     timed = [task.get("ansible.builtin.wait_for") for _, task in all_tasks()]
     assert [arguments for arguments in timed if arguments and "timeout" not in arguments] == []
+
+
+def test_a_regular_expression_keeps_its_backslashes() -> None:
+    r"""In Jinja a backslash in a text needs a second one: a single one before a b is a backspace, and matches nothing."""
+    found = re.compile(r"search\('[^']*(?<!\\)\\b")
+    assert [str(path) for path in TASK_FILES if found.search(path.read_text(encoding="utf-8"))] == []
+
+
+def test_a_boolean_may_be_given_as_text() -> None:
+    """As `-e NAME=false` gives it: that is a text, and true, until `bool` reads it."""
+    wrong = []
+    for role in ROLES:
+        specs = read(ROOT / "roles" / role / "meta/argument_specs.yml")["argument_specs"]
+        options = {
+            name: option for entry in specs.values() for name, option in entry.get("options", {}).items()
+        }
+        names = "|".join(name for name, option in options.items() if option["type"] == "bool")
+        bare = re.compile(
+            rf"(?:\bif|\bnot|\bor|\band|when:|that:|^ +-|registration=) ?(?:{names})\b(?! \| bool)(?!:)",
+            re.MULTILINE,
+        )
+        files = [*ROOT.glob(f"roles/{role}/tasks/*.yml"), ROOT / "roles" / role / "vars/main.yml"]
+        wrong += [
+            f"{path.parent.parent.name}/{path.name}: {hit[0]}"
+            for path in files
+            if names and path.exists()
+            for hit in bare.finditer(path.read_text(encoding="utf-8"))
+        ]
+    assert wrong == ["nx_dte_coordinator/preflight.yml:       - nx_dte_coordinator_image_allow_tag"]
