@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import ipaddress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import yaml
@@ -16,9 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from nx_dte.settings import describe
-
-if TYPE_CHECKING:
-    from types import ModuleType
+from tests.support.role_code import code_of
 
 ROLE = Path(__file__).resolve().parents[2] / "roles/nx_dte_coordinator"
 VARS = yaml.safe_load((ROLE / "vars/main.yml").read_text(encoding="utf-8"))
@@ -26,16 +23,7 @@ KEYS, OWN_KEYS = VARS["__nx_dte_coordinator_keys"], VARS["__nx_dte_coordinator_o
 DIGEST = "@sha256:" + "a" * 64
 
 
-def _plugin() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("filters", ROLE / "filter_plugins/nx_dte_coordinator.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-FILTERS = _plugin()
+FILTERS = code_of("nx_dte_coordinator/filter_plugins/nx_dte_coordinator.py")
 
 
 def _problems(**changed: Any) -> list[str]:

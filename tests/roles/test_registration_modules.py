@@ -2,44 +2,33 @@
 
 from __future__ import annotations
 
-import importlib.util
 import socket
 import ssl
-import sys
 import urllib.error
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.support.gitlab.server import StandIn
+from tests.support.role_code import code_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import ModuleType
+    from pathlib import Path
 
     from pytest_httpserver import HTTPServer
 
-ROLE = Path(__file__).resolve().parents[2] / "roles/gitlab_runner"
 INSTANCE = {"type": "instance"}
 
 
-def _loaded(path: str, name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, ROLE / path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    # Ansible puts what the modules share there, too.
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-API = _loaded("module_utils/gitlab_runner_api.py", "ansible.module_utils.gitlab_runner_api")
-ACCESS = _loaded("library/gitlab_runner_access.py", "gitlab_runner_access")
-SURVEY = _loaded("library/gitlab_runner_survey.py", "gitlab_runner_survey")
-LEAVE = _loaded("library/gitlab_runner_leave.py", "gitlab_runner_leave")
+# Ansible puts what the modules share there.
+API = code_of(
+    "gitlab_runner/module_utils/gitlab_runner_api.py", name="ansible.module_utils.gitlab_runner_api"
+)
+ACCESS, SURVEY, LEAVE = (
+    code_of(f"gitlab_runner/library/gitlab_runner_{name}.py") for name in ("access", "survey", "leave")
+)
 
 
 @pytest.fixture

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import base64
-import importlib.util
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-FILE = (
-    Path(__file__).resolve().parents[2] / "roles/gitlab_runner/filter_plugins/gitlab_runner_registration.py"
-)
-_SPEC = importlib.util.spec_from_file_location(FILE.stem, FILE)
-assert _SPEC is not None
-assert _SPEC.loader is not None
-PLANS = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(PLANS)
+from tests.support.role_code import code_of
+
+PLANS = code_of("gitlab_runner/filter_plugins/gitlab_runner_registration.py")
 
 URL = "https://gitlab.example.org"
 MAIN: dict[str, Any] = {"name": "main", "tags": ["nx-main"], "limit": 1}

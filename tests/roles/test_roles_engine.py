@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.roles.test_roles_host import code_of
+from tests.support.role_code import code_of
 
 ENGINE = code_of("docker_engine/library/nx_dte_engine.py")
 WANTED = {"docker.io": "", "iptables": ""}

@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-if TYPE_CHECKING:
-    from types import ModuleType
+from tests.support.role_code import code_of
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
-
-
-def code_of(path: str) -> ModuleType:
-    """A module or a filter of a role."""
-    file = ROLES / path
-    spec = importlib.util.spec_from_file_location(file.stem, file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 HOST = code_of("_common/library/nx_dte_host.py")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tests.roles.test_roles_host import ROLES, code_of
+from tests.support.role_code import ROLES, code_of
 
 if TYPE_CHECKING:
     from pathlib import Path

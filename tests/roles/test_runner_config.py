@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from types import ModuleType
+from tests.support.role_code import code_of
 
 ROLE = Path(__file__).resolve().parents[2] / "roles/gitlab_runner"
 IMAGE = "registry.example.org/nx-dte/runner@sha256:" + "a" * 64
 TOKENS = {"main": "glrt-" + "m" * 20, "agent": "glrt-" + "a" * 20}
 
 
-def plugin(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, ROLE / f"filter_plugins/{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-CONFIG = plugin("gitlab_runner_config")
-TEXT = plugin("gitlab_runner_toml")
+CONFIG = code_of("gitlab_runner/filter_plugins/gitlab_runner_config.py")
+TEXT = code_of("gitlab_runner/filter_plugins/gitlab_runner_toml.py")
 
 
 def settings(**changed: Any) -> dict[str, Any]:

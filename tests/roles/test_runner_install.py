@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.roles.test_runner_config import plugin
+from tests.support.role_code import code_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-INSTALL = plugin("gitlab_runner_install")
+INSTALL = code_of("gitlab_runner/filter_plugins/gitlab_runner_install.py")
 SOURCE = {"uris": "https://example.org/debian", "suites": "bookworm"}
 
 

@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-if TYPE_CHECKING:
-    from types import ModuleType
+from tests.support.role_code import code_of
 
-PLUGINS = Path(__file__).resolve().parents[2] / "roles/gitlab_runner/filter_plugins"
-
-
-def _loaded(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, PLUGINS / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-SLOTS, PLANS = _loaded("gitlab_runner_slots"), _loaded("gitlab_runner_registration")
+SLOTS = code_of("gitlab_runner/filter_plugins/gitlab_runner_slots.py")
+PLANS = code_of("gitlab_runner/filter_plugins/gitlab_runner_registration.py")
 MAIN: dict[str, Any] = {"name": "main", "tags": ["nx-main"], "limit": 1}
 AGENT: dict[str, Any] = {"name": "agent", "tags": ["nx-agent"], "limit": 3}
 
