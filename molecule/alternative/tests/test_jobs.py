@@ -66,5 +66,5 @@ def test_a_job_of_the_shell_runs_on_the_host(pipeline: StandInPipeline) -> None:
     assert f"user gitlab-runner on {HOST}" in log
 
 
-def test_a_paused_pool_takes_nothing(pipeline: StandInPipeline) -> None:
+def test_no_other_pool_takes_the_job_of_a_paused_one(pipeline: StandInPipeline) -> None:
     assert pipeline.states()["nobody-s"] == "pending"
