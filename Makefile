@@ -43,7 +43,7 @@ demo: setup ## distribute a real Nx run over three agents, and show who did what
 ##@ Checks
 .PHONY: check
 check: MARKERS := -m "not slow"
-check: lint type arch js test-unit test-integration test-roles ## what takes about three minutes in all
+check: lint type arch js test-unit test-integration test-roles ## what takes under four minutes in all
 
 .PHONY: test
 test: lint lint-roles type arch js test-unit test-integration test-roles test-acceptance test-images test-molecule ## every check and every test; what CI runs
